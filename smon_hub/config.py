@@ -1,0 +1,120 @@
+"""Start-up options: where to listen, where to keep data. A file yields to the environment, that to a flag."""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import os
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
+
+from . import __version__
+
+SECTION = "hub"  # of the INI file
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class Option(NamedTuple):
+    """key (flag --key with dashes, environment SMON_KEY, file key), default, sentence, word for the value in --help."""
+
+    key: str
+    default: Any
+    sentence: str
+    metavar: str
+
+
+OPTIONS = (
+    Option("host", "0.0.0.0", "Address to listen on; 0.0.0.0 is every address, IPv6 included.", "ADDRESS"),
+    Option("port", 3000, "Port to listen on, 0 to 65535; 0 takes a free one.", "PORT"),
+    Option("data_dir", "smon_data", "Folder of everything that the hub keeps.", "DIR"),
+    Option("database", "", "SQLite file; smon.db in the data folder when empty.", "FILE"),
+    Option("tls_cert", "", "Certificate chain in PEM; with tls_key the hub speaks HTTPS.", "FILE"),
+    Option("tls_key", "", "Private key of the certificate, in PEM.", "FILE"),
+    Option("trusted_proxies", "", "Addresses of proxies whose X-Forwarded-For counts, separated by commas.", "LIST"),
+    Option("config", "", "INI file with these keys in a section [%s]." % SECTION, "FILE"),
+    Option("log_level", "INFO", "One of %s." % ", ".join(LEVELS), "LEVEL"),
+)
+
+
+class ConfigError(Exception):
+    """An option that can not be used, in a sentence that names where it came from."""
+
+
+class Config(NamedTuple):
+    """The options as they hold. trusted_proxies is a tuple of addresses; relative paths are the caller's."""
+
+    host: str
+    port: int
+    data_dir: str
+    database: str
+    tls_cert: str
+    tls_key: str
+    trusted_proxies: tuple
+    config: str
+    log_level: str
+
+
+def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
+    """Merge file, environment and flags. Raises ConfigError; argparse ends the process for --help and unknown flags."""
+    flags = {key: text for key, text in vars(_parser().parse_args(list(arguments))).items() if text is not None}
+    names = {"SMON_" + option.key.upper(): option.key for option in OPTIONS}
+    sources = [("environment variable " + name, key, environment[name])
+               for name, key in names.items() if name in environment]
+    sources += [("--" + key.replace("_", "-"), key, text) for key, text in flags.items()]
+    path = dict((key, text) for _, key, text in sources).get("config", "")
+    values = {option.key: option.default for option in OPTIONS}
+    for source, key, text in (_read(path) if path else []) + sources:
+        values[key] = _value(source, key, text)
+    return _whole(values)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="smon_server.py", description="The hub of smon: stores and shows servers.",
+                                     epilog="Each option can also be set as SMON_OPTION or in the file of --config.")
+    parser.add_argument("--version", action="version", version="smon " + __version__)
+    for option in OPTIONS:
+        default = " (default: %s)" % option.default if option.default != "" else ""
+        parser.add_argument("--" + option.key.replace("_", "-"), metavar=option.metavar, help=option.sentence + default)
+    return parser
+
+
+def _read(path: str) -> List[tuple]:
+    """(source, key, text) of each line of an INI file. Raises ConfigError."""
+    file = configparser.ConfigParser(interpolation=None)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            file.read_file(stream)
+    except OSError as error:
+        raise ConfigError("The config file %s can not be read: %s." % (path, error.strerror)) from None
+    except (configparser.Error, UnicodeDecodeError) as error:
+        raise ConfigError("The config file %s is not INI: %s." % (path, str(error).splitlines()[0])) from None
+    known = {option.key for option in OPTIONS} - {"config"}
+    for section in file.sections():
+        unknown = [key for key in file[section] if key not in known]
+        if section != SECTION or unknown:
+            raise ConfigError("The config file %s: %s is not known; only [%s] with %s is." % (
+                path, "[%s]" % section if section != SECTION else unknown[0], SECTION, ", ".join(sorted(known))))
+    return [("%s in %s" % (key, path), key, text) for key, text in (file[SECTION].items() if SECTION in file else ())]
+
+
+def _value(source: str, key: str, text: str) -> Any:
+    text = text.strip()
+    if key == "port":
+        if not (text.isascii() and text.isdigit() and int(text) <= 65_535):
+            raise ConfigError("%s must be a number from 0 to 65535, not %r." % (source, text))
+        return int(text)
+    if key == "log_level" and text.upper() not in LEVELS:
+        raise ConfigError("%s must be one of %s, not %r." % (source, ", ".join(LEVELS), text))
+    return text.upper() if key == "log_level" else text
+
+
+def _whole(values: Dict[str, Any]) -> Config:
+    """Derived values and the rules between options."""
+    if bool(values["tls_cert"]) != bool(values["tls_key"]):
+        raise ConfigError("tls_cert and tls_key go together: one of them is missing.")
+    if "://" in values["database"]:
+        raise ConfigError("database must be the path of a SQLite file, not a %s address." %
+                          values["database"].partition("://")[0])
+    values["database"] = values["database"] or os.path.join(values["data_dir"], "smon.db")
+    proxies = str(values["trusted_proxies"]).split(",")
+    values["trusted_proxies"] = tuple(proxy.strip() for proxy in proxies if proxy.strip())
+    return Config(**values)
