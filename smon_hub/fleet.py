@@ -1,0 +1,208 @@
+"""Every server as it is now, in memory: its row, its newest sample, its last sign of life, its status.
+
+Rebuilt from the store at start and moved only after a commit, so that it never shows what is not on disk.
+Nothing here writes to the store; answers for pages are joined from texts that are made once per change.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from . import clock
+from .bodies import DISK
+from .store import details
+from .store.details import encode
+from .store.series import Sample
+
+_MOUNT, _PERCENT = DISK.names.index("mountpoint"), DISK.names.index("percent")
+BEATS_MISSED = 2.5         # silence of so many beats is more than a lost packet
+DISKS_SHOWN = 3            # on a card
+HIDDEN = ("id", "uuid", "key_hash", "newest_sample", "live_minutes", "last_seen_at")  # not shown as they are
+
+CARD_COLUMNS = ("id", "name", "hostname", "group", "ip", "os", "tags", "status", "flags", "last_seen_at", "cpu",
+                "memory", "disks", "uptime_seconds", "alerts", "critical")
+
+
+class Newest(NamedTuple):
+    """The newest sample of a server."""
+
+    id: int                        # its row
+    at: int
+    timed: bool                    # whether the agent said when it was taken
+    agent: Optional[Dict[str, Any]]
+    card: Tuple[Any, ...]          # see card()
+    blob: Optional[bytes]          # the whole payload, as store/details.py packs it
+
+    def counted(self) -> Tuple[Optional[str], Optional[int]]:
+        """(boot id, sequence): the agent's own count of its samples."""
+        agent = self.agent or {}
+        return agent.get("boot_id"), agent.get("sequence")
+
+    def supersedes(self, other: "Optional[Newest]") -> bool:
+        """The agent's own count decides where it can, so that a clock set back does not freeze a server."""
+        if other is None:
+            return True
+        (boot, sequence), (other_boot, other_sequence) = self.counted(), other.counted()
+        if sequence is not None and other_sequence is not None and boot == other_boot:
+            return sequence > other_sequence
+        if not self.timed:
+            return self.id > other.id
+        return (self.at, self.id) > (other.at, other.id)
+
+
+def card(numbers: Dict[str, Any]) -> Tuple[Any, ...]:
+    """A sample's share of its server's card: CPU, memory, the fullest disks as [mount, percent], uptime."""
+    disks = [[disk[_MOUNT], disk[_PERCENT]] for disk in numbers["disks"] or () if disk[_PERCENT] is not None]
+    disks.sort(key=_fullness)
+    return numbers["cpu_percent"], numbers["memory_percent"], disks[:DISKS_SHOWN], numbers["uptime_seconds"]
+
+
+def loaded(sample: Sample) -> Newest:
+    """A sample as it was read from the store."""
+    payload = details.unpack(sample.blob) if sample.blob else {"metrics": None, "agent": None}
+    shown = card(payload["metrics"]) if payload["metrics"] else (None, None, [], None)
+    return Newest(sample.id, sample.at, True, payload["agent"], shown, sample.blob)
+
+
+def _fullness(disk: List[Any]) -> float:
+    return -disk[1]
+
+
+class Server:
+    """One server now. row holds the columns of its table; changes replace it whole."""
+
+    __slots__ = ("row", "last_seen_at", "sample", "services_print", "_texts")
+
+    def __init__(self, row: Dict[str, Any]):
+        self.row = row
+        self.last_seen_at: int = row["last_seen_at"]
+        self.sample: Optional[Newest] = None
+        self.services_print: Optional[int] = None  # hash of the services last written, to skip equal ones
+        self._texts: Optional[Tuple[str, str]] = None
+
+    def silence_limit(self, stale_minutes: int) -> float:
+        """Milliseconds of silence after which the server counts as offline."""
+        agent = self.sample.agent if self.sample else None
+        beat = agent and agent.get("beat_seconds") or self.row["collection_interval"] * 60 / 2
+        return max(stale_minutes * clock.MINUTE, BEATS_MISSED * beat * 1000)
+
+    def status(self, now: int, stale_minutes: int) -> str:
+        """The one rule that every page, answer and total follows."""
+        return "offline" if now - self.last_seen_at > self.silence_limit(stale_minutes) else "online"
+
+    def flags(self) -> List[str]:
+        """What stands beside the status."""
+        return (["pending"] if not self.row["approved"] else []) + (["waiting"] if self.sample is None else [])
+
+    def columns(self) -> Dict[str, Any]:
+        """The row as the API shows it, field by field; never the key's hash."""
+        row = self.row
+        shown = {"id": row["uuid"], **{key: value for key, value in row.items() if key not in HIDDEN}}
+        shown.update(registered_at=clock.iso(row["registered_at"]), is_active=True)
+        return shown
+
+    def answer(self, now: int, stale_minutes: int) -> Dict[str, Any]:
+        """The `server` member of its own page's answer."""
+        return {**self.columns(), "agent": self.sample.agent if self.sample else None,
+                "status": self.status(now, stale_minutes), "flags": self.flags(),
+                "last_seen_at": clock.iso(self.last_seen_at)}
+
+    def texts(self) -> Tuple[str, str]:
+        """Its card as JSON: what stands before and after what depends on the time. Made once per change."""
+        if self._texts is None:
+            row, sample = self.row, self.sample
+            opening = encode([row["uuid"], row["display_name"], row["hostname"], row["group_name"], row["ip_address"],
+                              row["os_info"], row["tags"]])
+            closing = encode(sample.card if sample else (None, None, [], None))
+            self._texts = opening[:-1], closing[1:-1]
+        return self._texts
+
+    def metrics(self) -> Optional[Dict[str, Any]]:
+        """The newest sample's numbers with their time, as the API shows them."""
+        if self.sample is None or self.sample.blob is None:
+            return None
+        numbers = details.unpack(self.sample.blob)["metrics"]
+        return {"timestamp": clock.iso(self.sample.at), **numbers, "disks": DISK.dicts(numbers["disks"])}
+
+    def entry(self, now: int, stale_minutes: int) -> Dict[str, Any]:
+        """Its object in the seed's overview."""
+        return {**self.answer(now, stale_minutes), "metrics": self.metrics(), "alert_count": 0, "critical_count": 0}
+
+    def put(self, row: Optional[Dict[str, Any]] = None, sample: Optional[Newest] = None) -> None:
+        self.row, self.sample, self._texts = row or self.row, sample or self.sample, None
+
+
+class Fleet:
+    """All servers by uuid. Methods that change it are called by the store's writer thread, after a commit."""
+
+    def __init__(self) -> None:
+        self.by_uuid: Dict[str, Server] = {}
+        self.version = 0            # grows with every change that an overview could show
+        self.settled_sample = 0     # the youngest sample that is part of this state
+        self._unsettled: set = set()
+        self._lock = threading.Lock()
+
+    def servers(self) -> List[Server]:
+        """A copy of the list: the fleet may change while it is read."""
+        return list(self.by_uuid.values())
+
+    def add(self, row: Dict[str, Any]) -> Server:
+        server = self.by_uuid[row["uuid"]] = Server(row)
+        self.version += 1
+        return server
+
+    def change(self, uuid: str, columns: Dict[str, Any]) -> Optional[Server]:
+        """The changed server, or None when it is gone."""
+        server = self.by_uuid.get(uuid)
+        if server is not None:
+            server.put(row={**server.row, **columns})
+            self.version += 1
+        return server
+
+    def remove(self, uuid: str) -> bool:
+        """Whether it was there."""
+        self.version += 1
+        return self.by_uuid.pop(uuid, None) is not None
+
+    def seen(self, server: Server, now: int) -> None:
+        """A sign of life. Time never runs backwards here."""
+        if now > server.last_seen_at:
+            server.last_seen_at = now
+            with self._lock:
+                self._unsettled.add(server)
+        self.version += 1
+
+    def move(self, server: Server, sample: Newest) -> None:
+        """A sample was stored; it becomes the current state unless a newer one is."""
+        self.settled_sample = max(self.settled_sample, sample.id)
+        if sample.supersedes(server.sample):
+            server.put(sample=sample)
+            with self._lock:
+                self._unsettled.add(server)
+            self.version += 1
+
+    def take_unsettled(self) -> List[Tuple[int, Optional[int], int]]:
+        """(last_seen_at, newest_sample, id) of the servers that moved since the last call."""
+        with self._lock:
+            moved, self._unsettled = self._unsettled, set()
+        return [(server.last_seen_at, server.sample and server.sample.id, server.row["id"]) for server in moved]
+
+    # --- answers --------------------------------------------------------------------------------------------------
+
+    def summary(self, now: int, stale_minutes: int) -> Dict[str, Any]:
+        """The summary cards. A server that waits for approval counts in no total."""
+        admitted = [server for server in self.servers() if server.row["approved"]]
+        offline = sum(server.status(now, stale_minutes) == "offline" for server in admitted)
+        waiting = sum(server.sample is None and server.status(now, stale_minutes) != "offline" for server in admitted)
+        return {"totalServers": len(admitted), "onlineServers": len(admitted) - offline - waiting,
+                "offlineServers": offline, "waitingServers": waiting,
+                "pendingServers": len(self.by_uuid) - len(admitted),
+                "groups": sorted({server.row["group_name"] for server in admitted})}
+
+    def cards(self, now: int, stale_minutes: int) -> str:
+        """JSON rows of CARD_COLUMNS, one a server."""
+        return "[%s]" % ",".join(
+            '%s,"%s",%s,"%s",%s,0,0]' % (server.texts()[0], server.status(now, stale_minutes), encode(server.flags()),
+                                         clock.iso(server.last_seen_at), server.texts()[1])
+            for server in self.servers())

@@ -1,0 +1,1 @@
+"""Everything that is kept. Only this room speaks SQL."""

@@ -1,0 +1,266 @@
+"""The SQLite file: one writer thread that commits in groups, a reading connection for each thread that asks.
+
+`submit` answers a future that settles after the commit that holds its work, so an answer given then is on disk.
+One writer means that no caller ever meets a locked database. What is stored is other rooms' business.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import shutil
+import sqlite3
+import threading
+import time
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Callable, List, NamedTuple, Optional
+
+from ..errors import HubError
+from . import schema
+
+log = logging.getLogger("smon.store")
+
+GROUP_MAX = 512              # works in one transaction: bounds what one failing commit takes with it
+QUEUE_MAX = 20_000           # works that wait; beyond that callers are told to come back
+BUSY_TIMEOUT_SECONDS = 5     # another process (a backup, a curious admin) may hold the file for a moment
+JOURNAL_LIMIT = 64 << 20     # a WAL that grew in a burst is cut back to this
+FLOOR_BYTES = 16 << 20       # no writes below this much free space, or 5 percent of a small volume
+FLOOR_SHARE = 0.05
+RETRY_AFTER_SECONDS = 5
+
+Database = sqlite3.Connection  # what a work is given: execute and executemany, rows as tuples
+Work = Callable[[Database], Any]
+
+
+class DatabaseUnusable(Exception):
+    """The file can not be opened, in a sentence that names it and says what to do."""
+
+
+class _Job(NamedTuple):
+    work: Work
+    after: Optional[Callable[[Any], Any]]
+    future: "Future[Any]"
+
+
+class Engine:
+    """Owns the file at `path`; created with its schema when it is missing, migrated when it is older."""
+
+    def __init__(self, path: str):
+        self.path = path
+        self._jobs: "queue.SimpleQueue[Optional[_Job]]" = queue.SimpleQueue()
+        self._readers = threading.local()
+        self._reader_list: List[Database] = []
+        self._writer: Optional[Database] = None
+        self._thread = threading.Thread(target=self._write_for_ever, name="smon-writer", daemon=True)
+        self._space_checked = 0.0
+        self._full = False
+        self._stopped = False
+
+    def start(self) -> None:
+        """Open or create the file and start the writer. Raises DatabaseUnusable."""
+        self._create()
+        self._writer = self._open()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Commit what was submitted, then close. Nothing may be submitted any more."""
+        self._stopped = True
+        self._jobs.put(None)
+        self._thread.join()
+        for connection in self._reader_list:
+            connection.close()
+
+    def submit(self, work: Work, after: Optional[Callable[[Any], Any]] = None) -> "Future[Any]":
+        """Run work(connection) in the next transaction; the future settles with its result after the commit.
+
+        after(result) runs in the writer thread between the commit and the settling, and its value is the future's:
+        what it changes in memory is there for whoever sees the answer, in the order of the commits.
+        An error of work leaves its neighbours alone. HubError("unavailable") when the disk or the queue is full.
+        """
+        future: "Future[Any]" = Future()
+        if self._stopped or self._jobs.qsize() >= QUEUE_MAX:
+            future.set_exception(_unavailable("The hub is too busy to store this now."))
+        else:
+            self._jobs.put(_Job(work, after, future))
+        return future
+
+    def write(self, work: Work, after: Optional[Callable[[Any], Any]] = None) -> Any:
+        """submit and wait: the result, or work's exception."""
+        return self.submit(work, after).result()
+
+    def read(self) -> Database:
+        """This thread's reading connection; it can not write."""
+        connection = getattr(self._readers, "connection", None)
+        if connection is None:
+            connection = self._readers.connection = _connect(self.path)
+            connection.execute("PRAGMA query_only = ON")
+            self._reader_list.append(connection)
+        return connection
+
+    def check(self) -> None:
+        """Raises HubError("unavailable") when the file does not answer."""
+        try:
+            self.read().execute("SELECT 1 FROM meta LIMIT 1").fetchone()
+        except sqlite3.Error as error:
+            log.error("The database does not answer: %s.", error)
+            raise _unavailable("The storage does not answer.") from None
+
+    # --- opening --------------------------------------------------------------------------------------------------
+
+    def _create(self) -> None:
+        """An empty file that only its owner may read; only at start, so that a lost file is never papered over."""
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise DatabaseUnusable("The database %s can not be created: %s." % (self.path, error.strerror)) from error
+
+    def _open(self) -> Database:
+        try:
+            connection = _connect(self.path)
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > schema.VERSION:  # looked at before the first pragma that writes
+                raise DatabaseUnusable("%s has schema version %d, made by a newer hub; this one knows version %d. "
+                                       "Start the newer hub, or restore a backup made before the upgrade."
+                                       % (self.path, version, schema.VERSION))
+            if version == 0:
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # has to be said before the first table
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON",
+                           "journal_size_limit = %d" % JOURNAL_LIMIT):
+                connection.execute("PRAGMA " + pragma)
+            _migrate(connection, version)
+        except sqlite3.Error as error:
+            raise DatabaseUnusable("The database %s can not be used: %s. Restore a backup of it, or move it away "
+                                   "to start with an empty one." % (self.path, error)) from error
+        return connection
+
+    def _reopen(self) -> None:
+        """After a failed commit the old connection's view of the file is not to be trusted."""
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = None
+        try:
+            self._writer = self._open()
+        except DatabaseUnusable as error:
+            log.error("%s", error)
+
+    # --- writing --------------------------------------------------------------------------------------------------
+
+    def _write_for_ever(self) -> None:
+        while True:
+            jobs = self._next_group()
+            stopping = not jobs or jobs[-1] is None
+            self._commit([job for job in jobs if job is not None])
+            if stopping:
+                break
+        if self._writer is not None:
+            self._writer.close()
+
+    def _next_group(self) -> List[Optional[_Job]]:
+        """Everything that waits, at least one; None at the end means that nothing follows."""
+        jobs = [self._jobs.get()]
+        while jobs[-1] is not None and len(jobs) < GROUP_MAX:
+            try:
+                jobs.append(self._jobs.get_nowait())
+            except queue.Empty:
+                break
+        return jobs
+
+    def _commit(self, jobs: List[_Job]) -> None:
+        """One transaction for all jobs, a savepoint for each; futures settle after the commit, in order."""
+        if not jobs:
+            return
+        try:
+            outcomes = self._transaction(jobs)
+        except HubError as refusal:
+            outcomes = [refusal] * len(jobs)
+        except sqlite3.Error as error:
+            log.error("The database could not commit: %s.", error)
+            self._roll_back()
+            outcomes = [_unavailable("The storage is not available now.")] * len(jobs)
+        for job, outcome in zip(jobs, outcomes):
+            _settle(job, outcome)
+
+    def _transaction(self, jobs: List[_Job]) -> List[Any]:
+        self._check_space()
+        if self._writer is None:
+            self._reopen()
+        if self._writer is None:
+            raise _unavailable("The storage is not available now.")
+        self._writer.execute("BEGIN IMMEDIATE")
+        outcomes = [self._run(job) for job in jobs]
+        self._writer.execute("COMMIT")
+        return outcomes
+
+    def _run(self, job: _Job) -> Any:
+        """The job's result or, with its savepoint undone, its exception; trouble of the file itself ends the group."""
+        assert self._writer is not None
+        self._writer.execute("SAVEPOINT job")
+        try:
+            outcome = job.work(self._writer)
+        except sqlite3.DatabaseError as error:
+            if not isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)):
+                raise
+            outcome = error
+        except Exception as error:  # the edge of a thread that serves everybody: the future carries it on
+            outcome = error
+        if isinstance(outcome, BaseException):
+            self._writer.execute("ROLLBACK TO job")
+        self._writer.execute("RELEASE job")
+        return outcome
+
+    def _roll_back(self) -> None:
+        if self._writer is None:
+            return
+        try:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            log.error("The database could not roll back: %s.", error)
+        self._reopen()
+
+    def _check_space(self) -> None:
+        """Once a second: stop writing while the disk could still take a checkpoint. Raises HubError."""
+        if time.monotonic() - self._space_checked >= 1:
+            self._space_checked = time.monotonic()
+            usage = shutil.disk_usage(os.path.dirname(os.path.abspath(self.path)))
+            self._full = usage.free < min(FLOOR_BYTES, usage.total * FLOOR_SHARE)
+        if self._full:
+            raise _unavailable("The hub's disk is full; nothing can be stored until there is space.")
+
+
+def _settle(job: _Job, outcome: Any) -> None:
+    if not isinstance(outcome, BaseException) and job.after is not None:
+        try:
+            outcome = job.after(outcome)
+        except Exception as error:  # the edge of the writer thread: the work is committed, its caller must know
+            log.exception("What follows a commit failed.")
+            outcome = error
+    if isinstance(outcome, BaseException):
+        job.future.set_exception(outcome)
+    else:
+        job.future.set_result(outcome)
+
+
+def _connect(path: str) -> Database:
+    """A connection without Python's own transactions; rows are tuples. Any thread may close it, one uses it."""
+    return sqlite3.connect(Path(path).absolute().as_uri() + "?mode=rw", uri=True, timeout=BUSY_TIMEOUT_SECONDS,
+                           isolation_level=None, check_same_thread=False, cached_statements=256)
+
+
+def _migrate(connection: Database, version: int) -> None:
+    """From an empty file, or from any released version, to the newest; each step in its own transaction."""
+    if version == schema.VERSION:
+        return
+    steps = [(schema.VERSION, schema.SCHEMA)] if version == 0 else [
+        (number + 2, text) for number, text in enumerate(schema.MIGRATIONS) if number + 1 >= version]
+    for reached, text in steps:
+        connection.executescript("BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;" % (text, reached))
+        log.info("The database has schema version %d.", reached)
+
+
+def _unavailable(sentence: str) -> HubError:
+    return HubError("unavailable", sentence, retry_after=RETRY_AFTER_SECONDS)

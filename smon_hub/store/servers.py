@@ -1,0 +1,77 @@
+"""The watched servers: one row each, and the slow removal of everything that belonged to a removed one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, Iterable, List, Optional, Tuple
+
+from .engine import Database
+
+COLUMNS = ("uuid", "key_hash", "hostname", "display_name", "group_name", "ip_address", "os_info", "tags", "notes",
+           "alert_cpu_threshold", "alert_memory_threshold", "alert_disk_threshold", "collection_interval", "may_be_off",
+           "approved", "live_minutes", "registered_at", "last_seen_at", "newest_sample")
+FLAGS = ("may_be_off", "approved")
+REMOVED_FROM = ("samples", "live", "services", "service_changes")  # every table that is keyed by server
+
+Row = Dict[str, Any]
+
+
+def add(db: Database, row: Row) -> int:
+    """Insert a server; its new id. Ids of removed servers whose rows are still there are not used again."""
+    highest = db.execute("SELECT MAX(id) FROM (SELECT id FROM servers UNION ALL SELECT server FROM removals) AS used")
+    server = (highest.fetchone()[0] or 0) + 1
+    db.execute("INSERT INTO servers (id, %s) VALUES (?%s)" % (", ".join(COLUMNS), ", ?" * len(COLUMNS)),
+               [server, *(_stored(key, row[key]) for key in COLUMNS)])
+    return server
+
+
+def rows(db: Database) -> List[Row]:
+    """Every server, with its id."""
+    found = db.execute("SELECT id, %s FROM servers ORDER BY id" % ", ".join(COLUMNS))
+    return [_row(values) for values in found]
+
+
+def change(db: Database, server: int, columns: Row) -> bool:
+    """Update the columns that are given; False when there is no such server."""
+    names = [key for key in COLUMNS if key in columns]
+    done = db.execute("UPDATE servers SET %s WHERE id = ?" % ", ".join(name + " = ?" for name in names),
+                      [*(_stored(name, columns[name]) for name in names), server])
+    return done.rowcount == 1
+
+
+def settle(db: Database, seen: Iterable[Tuple[int, Optional[int], int]]) -> None:
+    """Write back (last_seen_at, newest_sample, id) of servers."""
+    db.executemany("UPDATE servers SET last_seen_at = ?, newest_sample = ? WHERE id = ?", seen)
+
+
+def remove(db: Database, server: int) -> bool:
+    """Take a server out of every answer at once; False when there is none. `sweep` deletes what it leaves."""
+    if db.execute("DELETE FROM servers WHERE id = ?", [server]).rowcount != 1:
+        return False
+    db.execute("INSERT INTO removals (server) VALUES (?)", [server])
+    return True
+
+
+def sweep(db: Database, most: int) -> int:
+    """Delete at most `most` rows of one removed server; how many went. 0 when nothing is left to remove."""
+    found = db.execute("SELECT server FROM removals ORDER BY server LIMIT 1").fetchone()
+    if not found:
+        return 0
+    for table in REMOVED_FROM:
+        key = "name" if table == "services" else "at"
+        gone = db.execute("DELETE FROM %s WHERE server = ? AND %s IN (SELECT %s FROM %s WHERE server = ? LIMIT ?)"
+                          % (table, key, key, table), [found[0], found[0], most]).rowcount
+        if gone:
+            return gone
+    return db.execute("DELETE FROM removals WHERE server = ?", found).rowcount
+
+
+def _stored(key: str, value: Any) -> Any:
+    return json.dumps(value) if key == "tags" else int(value) if key in FLAGS else value
+
+
+def _row(values: Tuple[Any, ...]) -> Row:
+    row = dict(zip(("id", *COLUMNS), values))
+    row["tags"] = json.loads(row["tags"])
+    row.update((flag, bool(row[flag])) for flag in FLAGS)
+    return row
