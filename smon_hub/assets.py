@@ -1,0 +1,78 @@
+"""Files of the page, from the source tree or from the zip that the hub runs in; read at start, served from memory.
+
+Only names found then can be asked for, so that no path can lead anywhere else.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import zipfile
+from typing import Dict, Iterator, NamedTuple, Tuple
+
+HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+STATIC, TEMPLATES = "smon_static", "smon_templates"
+TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml",
+         ".html": "text/html; charset=utf-8", ".txt": "text/plain; charset=utf-8"}
+STYLES = ("tokens", "base", "layout", "parts", "views")  # joined in this order into one answer
+STYLE_SHEET = "smon.css"
+
+
+class Asset(NamedTuple):
+    """A file as it is served: its type, its bytes, and the same gzipped."""
+
+    type: str
+    body: bytes
+    gzipped: bytes
+
+
+class Assets:
+    """Every static file under `/static/<version>/`, and the templates with that address filled in."""
+
+    def __init__(self) -> None:
+        files = {name: body for name, body in _files(STATIC) if _extension(name) in TYPES}
+        styles = [files.pop("css/%s.css" % name, b"") for name in STYLES]
+        files[STYLE_SHEET] = b"\n".join(styles)
+        self.version = _version(files)
+        self.static = {name: _asset(name, body) for name, body in files.items()}
+        self._templates = {name: body.decode("utf-8") for name, body in _files(TEMPLATES)}
+
+    def page(self, template: str, **words: str) -> bytes:
+        """A template with `$static` and each `$word` filled in. The words are the hub's own, never a caller's."""
+        text = self._templates[template]
+        for word, value in dict(words, static="/static/" + self.version).items():
+            text = text.replace("$" + word, value)
+        return text.encode("utf-8")
+
+
+def _files(folder: str) -> Iterator[Tuple[str, bytes]]:
+    """(path under the folder with /, content) of each file."""
+    if zipfile.is_zipfile(HOME):
+        with zipfile.ZipFile(HOME) as bundle:
+            for name in sorted(bundle.namelist()):
+                if name.startswith(folder + "/") and not name.endswith("/"):
+                    yield name[len(folder) + 1:], bundle.read(name)
+        return
+    root = os.path.join(HOME, folder)
+    for path, folders, names in sorted(os.walk(root)):
+        for name in sorted(names):
+            full = os.path.join(path, name)
+            with open(full, "rb") as stream:
+                yield os.path.relpath(full, root).replace(os.sep, "/"), stream.read()
+
+
+def _asset(name: str, body: bytes) -> Asset:
+    return Asset(TYPES[_extension(name)], body, gzip.compress(body, 9, mtime=0))
+
+
+def _extension(name: str) -> str:
+    return os.path.splitext(name)[1]
+
+
+def _version(files: Dict[str, bytes]) -> str:
+    """One address for one content: what is under it may be kept by browsers for ever."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(name.encode("utf-8") + b"\0" + files[name] + b"\0")
+    return digest.hexdigest()[:12]

@@ -1,0 +1,54 @@
+"""The command line: start the hub, end it cleanly, say in one sentence why it does not start."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import Optional, Sequence
+
+from . import config
+from .hub import CanNotStart, Hub
+
+log = logging.getLogger("smon")
+
+CAN_NOT_START = 2  # the exit status of a hub that did not start
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Serve until SIGTERM or SIGINT: 0. 2 with one sentence on stderr when that is not possible."""
+    os.umask(0o077)  # what the hub keeps is its own
+    try:
+        options = config.load(sys.argv[1:] if arguments is None else arguments, os.environ)
+        _log_to_stderr(options.log_level)
+        return _serve(Hub(options))
+    except (config.ConfigError, CanNotStart) as error:
+        print("smon_server: %s" % error, file=sys.stderr)
+        return CAN_NOT_START
+
+
+def _serve(hub: Hub) -> int:
+    hub.open()
+    try:
+        front = hub.serve()
+        _stop_on_signals(front.stop)
+        for host, port in front.addresses:
+            log.info("Listening on %s://%s:%d, data in %s.", "https" if hub.config.tls_cert else "http",
+                     "[%s]" % host if ":" in host else host, port, hub.config.data_dir)
+        front.run()
+        log.info("Stopped.")
+    finally:
+        hub.close()
+    return 0
+
+
+def _stop_on_signals(stop: object) -> None:
+    for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
+        if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
+            signal.signal(getattr(signal, name), lambda *_: stop())  # type: ignore[operator]
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)

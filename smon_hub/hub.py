@@ -1,0 +1,156 @@
+"""The hub as a whole: what it is made of, and the order in which that starts and stops."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import ssl
+import sys
+from typing import Any, Dict, Optional
+
+from . import clock, settings
+from .assets import Assets
+from .auth import Keys
+from .config import Config
+from .fleet import Fleet, loaded
+from .jobs import SETTLED_FACT, Jobs
+from .ratelimit import RateLimit
+from .serve import Server as FrontServer
+from .store import options, series, servers
+from .store.engine import DatabaseUnusable, Engine
+from .web.app import Application, refusal
+from .web.dashboard_api import Overview
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+LANES = {"pool": (6, 256), "keys": (1, 1_024)}  # threads and waiting requests; bcrypt has a queue of its own
+
+
+class CanNotStart(Exception):
+    """Why the hub does not start, in a sentence for the person who tried."""
+
+
+class Hub:
+    """Owns every part. Handlers are given the hub and use its parts; nobody imports it."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        self.settings: Dict[str, Any] = dict(settings.DEFAULTS)
+        self.keys = Keys()
+        self.limits = RateLimit()
+        self.fleet = Fleet()
+        self.overview = Overview()
+        self.assets = Assets()
+        self.engine = Engine(config.database)
+        self.jobs = Jobs(self)
+        self.application = Application(self)
+        self.front: Optional[FrontServer] = None
+        self._lock_file: Any = None
+
+    @staticmethod
+    def now() -> int:
+        """The one clock of the hub, UTC milliseconds."""
+        return clock.now()
+
+    def open(self) -> None:
+        """Lock the data folder, open the database, load what is in memory. Raises CanNotStart."""
+        self._take_folder()
+        try:
+            self.engine.start()
+        except DatabaseUnusable as error:
+            raise CanNotStart(str(error)) from None
+        db = self.engine.read()
+        self.settings.update(options.stored(db))
+        self._load_fleet(db)
+        self.jobs.start()
+
+    def serve(self) -> FrontServer:
+        """Listen. The front server's run() then answers until it is stopped. Raises CanNotStart."""
+        self.front = FrontServer(self.application, refusal, self.application.admit, LANES, self._tls(),
+                                 exempt=self.config.trusted_proxies)
+        try:
+            self.front.bind(self.config.host, self.config.port)
+        except OSError as error:
+            why = "is in use by another program" if error.errno == errno.EADDRINUSE else "can not be used (%s)" % (
+                error.strerror or error)
+            raise CanNotStart("Port %d on %s %s; choose another with --port or --host." % (
+                self.config.port, self.config.host, why)) from None
+        return self.front
+
+    def close(self) -> None:
+        """Write back and close, once nothing is answered any more."""
+        self.jobs.stop()
+        self.engine.stop()
+        self._lock_file.close()
+
+    def change_settings(self, changes: Dict[str, Any]) -> None:
+        """Store checked settings and take them up."""
+        self.engine.write(lambda db: options.put(db, changes), lambda _: self._take_up(changes))
+
+    def _take_up(self, changes: Dict[str, Any]) -> None:
+        self.settings = {**self.settings, **changes}
+        self.fleet.version += 1
+
+    def _load_fleet(self, db: Any) -> None:
+        """Rows, their newest samples as last written back, then every sample that came after that."""
+        by_id = {row["id"]: self.fleet.add(row) for row in servers.rows(db)}
+        settled = int(options.fact(db, SETTLED_FACT, "0"))
+        known = (series.sample(db, server.row["newest_sample"]) for server in by_id.values()
+                 if server.row["newest_sample"] is not None)
+        for sample in itertools.chain(filter(None, known), series.younger(db, settled)):
+            server = by_id.get(sample.server)
+            if server is not None:
+                self.fleet.move(server, loaded(sample))
+                self.fleet.seen(server, min(sample.at, self.now()))
+
+    def _take_folder(self) -> None:
+        """Make the data folder and lock it: two hubs on one folder would each show half."""
+        folder = self.config.data_dir
+        try:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            self._lock_file = open(os.path.join(folder, "smon.lock"), "a+", encoding="ascii")
+        except OSError as error:
+            raise CanNotStart("The data folder %s can not be written: %s." % (folder, error.strerror)) from None
+        try:
+            _lock(self._lock_file)
+        except OSError:
+            raise CanNotStart("The data folder %s is in use by another hub." % folder) from None
+        self._lock_file.truncate(0)
+        self._lock_file.write("%d\n" % os.getpid())
+        self._lock_file.flush()
+
+    def _tls(self) -> Any:
+        return Tls(self.config.tls_cert, self.config.tls_key) if self.config.tls_cert else None
+
+
+class Tls:
+    """The certificate in force; `reload` takes up a renewed one."""
+
+    def __init__(self, cert: str, key: str):
+        self._files = cert, key
+        self.context = self._load()
+
+    def reload(self) -> None:
+        """Raises CanNotStart and keeps the one in force when the new one can not be used."""
+        self.context = self._load()
+
+    def _load(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_cert_chain(*self._files)
+        except (OSError, ssl.SSLError) as error:
+            raise CanNotStart("The certificate %s with key %s can not be used: %s." % (*self._files, error)) from None
+        return context
+
+
+def _lock(stream: Any) -> None:
+    """Raises OSError when another process holds it."""
+    if sys.platform == "win32":
+        msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,149 @@
+"""What the hub does by itself: write back what it knows in memory, and drop what is past its keep.
+
+Long work goes in slices, so that ingest waits for one slice at the most.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any, Callable, Dict, NamedTuple
+
+from . import clock
+from .errors import HubError
+from .store import options, series, servers, services
+
+log = logging.getLogger("smon.jobs")
+
+SLICE_ROWS = 2_000           # some 20 ms of the writer
+JUMP_MS = clock.DAY          # a wall clock that ran so far ahead of the machine's would delete good data
+SETTLED_FACT = "settled_sample"
+DETAILS_FACT = "details_until"
+
+Hub = Any  # hub.Hub, which is passed and never imported
+
+
+class Job(NamedTuple):
+    name: str
+    seconds: float
+    work: Callable[["Jobs"], Any]
+
+
+class Jobs:
+    """Runs each row of JOBS on its beat in one thread, until it is stopped."""
+
+    def __init__(self, hub: Hub):
+        self._hub = hub
+        self._wake = threading.Event()
+        self._stopped = False
+        self._due = {job.name: time.monotonic() + job.seconds for job in JOBS}
+        self._clock_offset = hub.now() - time.monotonic() * 1000
+        self._cleaning = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="smon-jobs", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the slice at work, then write back what is known."""
+        self._stopped = True
+        self._wake.set()
+        self._thread.join()
+        self.settle()
+
+    def wake(self, name: str) -> None:
+        """Run a job now instead of at its next beat."""
+        self._due[name] = time.monotonic()
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            self._wake.wait(max(0.05, min(self._due.values()) - time.monotonic()))
+            self._wake.clear()
+            for job in JOBS:
+                if not self._stopped and self._due[job.name] <= time.monotonic():
+                    self._due[job.name] = time.monotonic() + job.seconds
+                    self._attempt(job)
+
+    def _attempt(self, job: Job) -> None:
+        try:
+            job.work(self)
+        except HubError as error:
+            log.warning("Job %s: %s", job.name, error)
+        except Exception:  # the edge of a job: the next beat tries again
+            log.exception("Job %s failed.", job.name)
+
+    # --- the jobs -------------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Write back who was seen when; what a crash loses of it is rebuilt from the samples."""
+        fleet = self._hub.fleet
+
+        def work(db: Any) -> None:
+            servers.settle(db, fleet.take_unsettled())
+            options.note(db, SETTLED_FACT, str(fleet.settled_sample))
+        self._hub.engine.write(work)
+
+    def sweep(self) -> int:
+        """Delete the rows of removed servers; how many went."""
+        return self._sliced(lambda db: servers.sweep(db, SLICE_ROWS))
+
+    def trim_live(self) -> int:
+        """Delete near-live samples that are older than their server's agent asked for."""
+        now = self._hub.now()
+        return sum(self._trim(server.row["id"], now - server.row["live_minutes"] * clock.MINUTE)
+                   for server in self._hub.fleet.servers())
+
+    def _trim(self, server: int, before: int) -> int:
+        return self._hub.engine.write(lambda db: series.drop_live(db, server, before))
+
+    def clean_up(self) -> Dict[str, int]:
+        """Remove what is past its retention: how many samples, details and service changes went.
+
+        Raises HubError("conflict") while the wall clock can not be believed, and when a clean-up is under way.
+        """
+        now = self._hub.now()
+        if abs(now - time.monotonic() * 1000 - self._clock_offset) > JUMP_MS:
+            raise HubError("conflict", "The clock moved by more than a day since the hub started; if it is right now, "
+                           "restart the hub.")
+        if not self._cleaning.acquire(blocking=False):
+            raise HubError("conflict", "A clean-up is under way already.")
+        try:
+            return self._clean(now)
+        finally:
+            self._cleaning.release()
+
+    def _clean(self, now: int) -> Dict[str, int]:
+        keep = self._hub.settings
+        before = now - keep["data_retention_days"] * clock.DAY
+        plain_before = now - keep["process_retention_days"] * clock.DAY
+        plain_since = int(options.fact(self._hub.engine.read(), DETAILS_FACT, "0"))
+        gone = {"samples": 0, "details": 0, "service_changes": 0}
+        for server in self._hub.fleet.servers():
+            row_id, newest = server.row["id"], server.sample.id if server.sample else 0
+            gone["samples"] += self._sliced(lambda db: series.drop_samples(db, row_id, before, newest, SLICE_ROWS))
+            gone["service_changes"] += self._sliced(lambda db: services.drop_changes(db, row_id, before, SLICE_ROWS))
+            gone["details"] += self._hub.engine.write(
+                lambda db: series.drop_details(db, row_id, plain_since, plain_before, newest))
+        self._hub.engine.write(lambda db: options.note(db, DETAILS_FACT, str(max(plain_since, plain_before))))
+        self._hub.engine.write(series.give_back)
+        if any(gone.values()):
+            log.info("Removed %(samples)d samples, details of %(details)d, %(service_changes)d service changes.", gone)
+        return gone
+
+    def _sliced(self, work: Callable[[Any], int]) -> int:
+        """Repeat a slice until nothing is left of it; how much it did."""
+        total = done = self._hub.engine.write(work)
+        while done and not self._stopped:
+            done = self._hub.engine.write(work)
+            total += done
+        return total
+
+
+JOBS = (
+    Job("settle", 20, Jobs.settle),
+    Job("sweep", 300, Jobs.sweep),
+    Job("trim_live", 60, Jobs.trim_live),
+    Job("clean_up", 3_600, Jobs.clean_up),
+)

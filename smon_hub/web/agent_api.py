@@ -1,0 +1,98 @@
+"""What agents call: register, send samples, send near-live samples, beat."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Dict, List
+
+from .. import auth, bodies, ingest, shapes
+from ..errors import HubError
+from ..store import servers
+from .call import Call
+
+PENDING_MAX = 100            # servers that wait for approval: a stranger can not fill the hub with them
+DEFAULT_GROUP = "Default"
+DEFAULT_THRESHOLD = 90
+DEFAULT_INTERVAL = 10
+
+Hub = Any  # hub.Hub, which is passed and never imported
+
+
+def register(hub: Hub, call: Call) -> Dict[str, Any]:
+    """Make a server and its key, which is answered here and never again."""
+    approved = call.caller.role == "admin" or hub.settings["registration_mode"] == "open"
+    if not approved:
+        _check_room(hub)
+    key = auth.new_key()
+    row = _row(call, auth.key_hash(key), approved)
+    row = hub.engine.write(lambda db: {**row, "id": servers.add(db, row)}, lambda done: hub.fleet.add(done).row)
+    return {"server_id": row["uuid"], "api_key": key,
+            "message": "Server registered successfully." if approved
+            else "Server registered; it waits for approval on the dashboard."}
+
+
+def metrics(hub: Hub, call: Call) -> Any:
+    """Store one sample; the answer leaves after it is on disk."""
+    return ingest.sample(hub, call.caller.server, call.body, call.now)
+
+
+def batch(hub: Hub, call: Call) -> Any:
+    """Store up to 100 samples; each is judged for itself, so that one bad one does not hold up the others."""
+    payloads, errors = _each(call.body)
+    answer = lambda results: {"status": "ok", "results": _merge(errors, results),  # noqa: E731 - closes over errors
+                              **ingest.greeting(hub, call.caller.server)}
+    return ingest.samples(hub, call.caller.server, payloads, call.now, answer)
+
+
+def live(hub: Hub, call: Call) -> Any:
+    """Store one near-live sample."""
+    return ingest.live(hub, call.caller.server, call.body, call.now)
+
+
+def beat(hub: Hub, call: Call) -> Dict[str, Any]:
+    """A sign of life between two samples. It is noted in memory; the store learns of it within seconds."""
+    hub.fleet.seen(call.caller.server, call.now)
+    greeting = ingest.greeting(hub, call.caller.server)
+    return {"status": "ok", "timestamp": greeting["server_time"], **greeting}
+
+
+def _check_room(hub: Hub) -> None:
+    if hub.settings["registration_mode"] == "closed":
+        raise HubError("forbidden", "Registration is closed on this hub; register from its own machine, or open it.")
+    if sum(not server.row["approved"] for server in hub.fleet.servers()) >= PENDING_MAX:
+        raise HubError("forbidden", "%d servers wait for approval already; approve or remove some of them first."
+                       % PENDING_MAX)
+
+
+def _row(call: Call, key_hash: str, approved: bool) -> Dict[str, Any]:
+    body = call.body
+    return {"uuid": str(uuid.uuid4()), "key_hash": key_hash, "hostname": body["hostname"],
+            "display_name": body["display_name"] or body["hostname"], "group_name": body["group_name"] or DEFAULT_GROUP,
+            "ip_address": body["ip_address"] or call.caller.address, "os_info": body["os_info"] or "",
+            "tags": body["tags"] or [], "notes": "", "alert_cpu_threshold": DEFAULT_THRESHOLD,
+            "alert_memory_threshold": DEFAULT_THRESHOLD, "alert_disk_threshold": DEFAULT_THRESHOLD,
+            "collection_interval": DEFAULT_INTERVAL, "may_be_off": False, "approved": approved,
+            "live_minutes": ingest.LIVE_MINUTES_MIN, "registered_at": call.now, "last_seen_at": call.now,
+            "newest_sample": None}
+
+
+def _each(body: Any) -> Any:
+    """The clean payloads of a batch, and {index: error entry} of the others."""
+    if type(body) is not dict or type(body.get("payloads")) is not list or not (
+            1 <= len(body["payloads"]) <= bodies.BATCH_MAX):
+        raise HubError("bad_request", "payloads must be a list of 1 to %d entries." % bodies.BATCH_MAX,
+                       field="payloads")
+    payloads: List[Dict[str, Any]] = []
+    errors: Dict[int, Dict[str, Any]] = {}
+    for index, payload in enumerate(body["payloads"]):
+        try:
+            payloads.append(shapes.clean(bodies.SAMPLE, payload))
+        except HubError as error:
+            errors[index] = {"status": "error", "stored": False, "error": error.sentence}
+    return payloads, errors
+
+
+def _merge(errors: Dict[int, Dict[str, Any]], results: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """Results of the clean payloads and errors of the others, in the order they were sent."""
+    good = iter(results)
+    return [errors.get(index) or next(good) for index in range(len(errors) + len(results))]

@@ -1,0 +1,196 @@
+"""What pages and scripts read: the overview, one server, its near-live samples; and what they change."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+
+from .. import clock, fleet, settings
+from ..bodies import PROCESS
+from ..errors import HubError
+from ..store import details, series, servers, services
+from ..store.details import encode
+from .call import Call, Text
+
+OVERVIEW_SECONDS = 1  # how long an overview without changes is taken as it is: statuses depend on the time
+BENCHMARK = {"cpu": "cpu_percent", "mem": "memory_percent", "swap": "swap_percent", "proc": "process_count",
+             "thread": "thread_count"}
+
+Hub = Any  # hub.Hub, which is passed and never imported
+
+
+# --- the overview -----------------------------------------------------------------------------------------------------
+
+class _Made(NamedTuple):
+    version: int
+    at: int
+    text: Text
+
+
+class Overview:
+    """The last overview that was made, for each view. Made again when asked after a change, or after a second."""
+
+    def __init__(self) -> None:
+        self._made: Dict[str, _Made] = {}
+        self._lock = threading.Lock()
+
+    def text(self, hub: Hub, view: str, now: int) -> Text:
+        with self._lock:
+            made, version = self._made.get(view), hub.fleet.version
+            if made is None or made.version != version or not 0 <= now - made.at < OVERVIEW_SECONDS * 1000:
+                made = self._made[view] = _Made(version, now, _make(hub, view, now, made))
+            return made.text
+
+
+def overview(hub: Hub, call: Call) -> Text:
+    """Summary, servers and open alerts, as the seed's clients know it; `view=cards` is the page's shorter form."""
+    return hub.overview.text(hub, call.query["view"], call.now)
+
+
+def _make(hub: Hub, view: str, now: int, last: Optional[_Made]) -> Text:
+    """The answer's text; the last one again, with its tag, when nothing but the time has changed."""
+    body = (_cards if view == "cards" else _whole)(hub, now)
+    tag = '"%s"' % hashlib.blake2b(body.encode("utf-8"), digest_size=12).hexdigest()
+    if last is not None and last.text.tag == tag:
+        return last.text
+    return Text('{"now":"%s",%s' % (clock.iso(now), body[1:]), tag)
+
+
+def _summary(hub: Hub, now: int) -> str:
+    counts = hub.fleet.summary(now, hub.settings["stale_threshold_minutes"])
+    return encode({**counts, "activeAlerts": 0, "criticalAlerts": 0, "unreadNotifications": 0})
+
+
+def _whole(hub: Hub, now: int) -> str:
+    stale = hub.settings["stale_threshold_minutes"]
+    return '{"summary":%s,"servers":%s,"alerts":[]}' % (
+        _summary(hub, now), encode([server.entry(now, stale) for server in hub.fleet.servers()]))
+
+
+def _cards(hub: Hub, now: int) -> str:
+    stale = hub.settings["stale_threshold_minutes"]
+    return '{"refresh_seconds":%d,"stale_minutes":%d,"summary":%s,"columns":%s,"rows":%s}' % (
+        hub.settings["dashboard_refresh_seconds"], stale, _summary(hub, now), encode(fleet.CARD_COLUMNS),
+        hub.fleet.cards(now, stale))
+
+
+def health(hub: Hub, call: Call) -> Dict[str, Any]:
+    """Whether the hub's store answers; for load balancers and for people in a hurry."""
+    hub.engine.check()
+    return {"status": "ok", "service": "Server Monitor", "timestamp": clock.iso(call.now)}
+
+
+# --- one server -------------------------------------------------------------------------------------------------------
+
+def server(hub: Hub, call: Call) -> Dict[str, Any]:
+    """One server: state, history of the last hours, processes now or at a moment, services."""
+    found = _find(hub, call)
+    db, row_id = hub.engine.read(), found.row["id"]
+    history, step = series.history(db, row_id, call.now - call.query["hours"] * clock.HOUR,
+                                   call.now + clock.HOUR)
+    moment = call.query["at"]
+    shown = series.nearest(db, row_id, moment) if moment is not None else _newest(hub, found)
+    processes = details.unpack(shown.blob)["processes"] if shown and shown.blob else []
+    return {"server": found.answer(call.now, hub.settings["stale_threshold_minutes"]),
+            "metrics": found.metrics(), "history": history, "step": step, "processes": PROCESS.dicts(processes),
+            "processes_at": clock.iso(shown.at) if shown else None,
+            "services": services.of(db, row_id), "alerts": []}
+
+
+def change(hub: Hub, call: Call) -> Dict[str, Any]:
+    """Change what people decide about a server; only the members that were sent."""
+    found = _find(hub, call)
+    columns = dict(call.body)
+    if "interval" in columns:
+        columns["collection_interval"] = columns.pop("interval")
+    done = hub.engine.write(lambda db: servers.change(db, found.row["id"], columns),
+                            lambda done: hub.fleet.change(found.row["uuid"], columns) if done else None)
+    if done is None:
+        raise _no_such_server()
+    return {"status": "ok", "server": done.answer(call.now, hub.settings["stale_threshold_minutes"])}
+
+
+def remove(hub: Hub, call: Call) -> Dict[str, Any]:
+    """Remove a server and all its data: from every answer at once, from the disk soon after."""
+    found = _find(hub, call)
+    if not hub.engine.write(lambda db: servers.remove(db, found.row["id"]),
+                            lambda done: done and hub.fleet.remove(found.row["uuid"])):
+        raise _no_such_server()
+    hub.jobs.wake("sweep")
+    return {"status": "ok", "message": "Server removed."}
+
+
+def _find(hub: Hub, call: Call) -> fleet.Server:
+    found = hub.fleet.by_uuid.get(call.params["server_id"])
+    if found is None:
+        raise _no_such_server()
+    return found
+
+
+def _no_such_server() -> HubError:
+    return HubError("not_found", "No such server.")
+
+
+def _newest(hub: Hub, found: fleet.Server) -> Optional[series.Sample]:
+    return series.sample(hub.engine.read(), found.sample.id) if found.sample else None
+
+
+# --- near-live --------------------------------------------------------------------------------------------------------
+
+def live(hub: Hub, call: Call) -> Dict[str, Any]:
+    """Near-live samples of the last minutes, or since a moment, and statistics over the benchmark's minutes."""
+    found = _find(hub, call)
+    query, now = call.query, call.now
+    since = now - query["minutes"] * clock.MINUTE
+    oldest = min(since, now - query["benchmark"] * clock.MINUTE)
+    rows = list(series.live(hub.engine.read(), found.row["id"], oldest))
+    shown_from = max(since, query["since"]) if query["since"] is not None else since
+    benchmark = [row for row in rows if row["at"] > now - query["benchmark"] * clock.MINUTE]
+    return {"server_id": found.row["uuid"], "minutes": query["minutes"], "benchmark_minutes": query["benchmark"],
+            "metrics": [_live_answer(row) for row in rows if row["at"] > shown_from],
+            "benchmark": _benchmark(benchmark)}
+
+
+def _live_answer(row: Dict[str, Any]) -> Dict[str, Any]:
+    """A stored near-live row in the form in which it was sent, with its time."""
+    row = dict(row, timestamp=clock.iso_ms(row.pop("at")))
+    row["network_rate"] = {key: row.pop(key) for key in series.LIVE_COLUMNS[8:12]}
+    row["disk_io_rate"] = {key: row.pop(key) for key in series.LIVE_COLUMNS[12:16]}
+    return row
+
+
+def _benchmark(rows: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
+    """sample_count, and min, max, avg and p95 of each subject; None where nothing was measured."""
+    answer: Dict[str, Any] = {"sample_count": len(rows)}
+    for subject, key in BENCHMARK.items():
+        values = sorted(row[key] for row in rows if row[key] is not None)
+        answer.update(_statistics(subject, values))
+    return answer
+
+
+def _statistics(subject: str, values: List[float]) -> Dict[str, Any]:
+    """p95 is the nearest rank: the smallest value that 95 percent of the values do not exceed."""
+    if not values:
+        return {"%s_%s" % (subject, word): None for word in ("min", "max", "avg", "p95")}
+    nearest = -(-len(values) * 95 // 100)
+    return {subject + "_min": values[0], subject + "_max": values[-1],
+            subject + "_avg": round(sum(values) / len(values), 2), subject + "_p95": values[nearest - 1]}
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+def read_settings(hub: Hub, call: Call) -> Dict[str, Any]:
+    """Every setting, and the table that says what each may be."""
+    return {"settings": settings.answer(hub.settings), "schema": settings.schema()}
+
+
+def change_settings(hub: Hub, call: Call) -> Dict[str, Any]:
+    """Change the settings that were sent: all of them, or none when one is wrong."""
+    hub.change_settings(settings.clean(call.body))
+    return {"status": "ok", "settings": settings.answer(hub.settings)}
+
+
+def clean_up(hub: Hub, call: Call) -> Dict[str, Any]:
+    """Remove what is past its retention now instead of within the hour."""
+    return {"status": "ok", "removed": hub.jobs.clean_up()}

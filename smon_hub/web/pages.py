@@ -1,0 +1,39 @@
+"""The page: its shell, which is the same for everyone and holds no data, its files, and errors as HTML."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+from ..errors import HubError
+from .call import Call, File
+
+FOR_EVER = "public, max-age=31536000, immutable"
+HTML = "text/html; charset=utf-8"
+
+Hub = Any  # hub.Hub, which is passed and never imported
+
+
+def shell(hub: Hub, call: Call) -> File:
+    """Every page of the dashboard: the browser's address says which."""
+    return File(HTML, hub.assets.page("shell.html"))
+
+
+def static(hub: Hub, call: Call) -> File:
+    """A file of the page under the address of its content."""
+    asset = hub.assets.static.get(call.params["name"])
+    if asset is None or call.params["version"] != hub.assets.version:
+        raise HubError("not_found", "No such file.")
+    return File(asset.type, asset.body, asset.gzipped, FOR_EVER)
+
+
+def icon(hub: Hub, call: Call) -> File:
+    """Browsers ask for this address whatever the page says."""
+    asset = hub.assets.static["favicon.svg"]
+    return File(asset.type, asset.body, asset.gzipped, "public, max-age=86400")
+
+
+def error(hub: Hub, refusal: HubError) -> bytes:
+    """A refusal for a person who followed a link."""
+    return hub.assets.page("error.html", title=html.escape(refusal.code.replace("_", " ").capitalize()),
+                           message=html.escape(refusal.sentence))
