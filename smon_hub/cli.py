@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
 import sys
-import threading
-from typing import Optional, Sequence
+from typing import Callable, Optional, Sequence
 
 from . import config
 from .hub import CanNotStart, Hub
 
 log = logging.getLogger("smon")
 
-CAN_NOT_START = 2  # the exit status of a hub that did not start
+CAN_NOT_START = 2        # the exit status of a hub that did not start
+COLLECT_AFTER = 20_000   # new containers, some 100 payloads under way at once
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -31,9 +32,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 def _serve(hub: Hub) -> int:
     hub.open()
+    _calm_collector()
     try:
         front = hub.serve()
-        _stop_on_signals(front.stop)
+        _obey_signals(front.stop, hub.reload)
         for host, port in front.addresses:
             log.info("Listening on %s://%s:%d, data in %s.", "https" if hub.config.tls_cert else "http",
                      "[%s]" % host if ":" in host else host, port, hub.config.data_dir)
@@ -44,10 +46,18 @@ def _serve(hub: Hub) -> int:
     return 0
 
 
-def _stop_on_signals(stop: object) -> None:
-    for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
-        if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
-            signal.signal(getattr(signal, name), lambda *_: stop())  # type: ignore[operator]
+def _calm_collector() -> None:
+    """Payloads are made of hundreds of containers without cycles: looking for cycles among them is work for nothing."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
+
+
+def _obey_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
+    """Windows has no SIGHUP, and SIGBREAK where others have SIGTERM."""
+    for name, obey in (("SIGTERM", stop), ("SIGINT", stop), ("SIGBREAK", stop), ("SIGHUP", reload)):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_, obey=obey: obey())
 
 
 def _log_to_stderr(level: str) -> None:

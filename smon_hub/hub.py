@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import logging
 import os
 import ssl
 import sys
@@ -18,7 +19,7 @@ from .jobs import SETTLED_FACT, Jobs
 from .ratelimit import RateLimit
 from .serve import Server as FrontServer
 from .store import options, series, servers
-from .store.engine import DatabaseUnusable, Engine
+from .store.engine import DatabaseUnusable, Engine, Trouble
 from .web.app import Application, refusal
 from .web.dashboard_api import Overview
 
@@ -28,6 +29,9 @@ else:
     import fcntl
 
 LANES = {"pool": (6, 256), "keys": (1, 1_024)}  # threads and waiting requests; bcrypt has a queue of its own
+
+
+log = logging.getLogger("smon")
 
 
 class CanNotStart(Exception):
@@ -48,7 +52,7 @@ class Hub:
         self.engine = Engine(config.database)
         self.jobs = Jobs(self)
         self.application = Application(self)
-        self.front: Optional[FrontServer] = None
+        self._tls: Optional[Tls] = None
         self._lock_file: Any = None
 
     @staticmethod
@@ -61,25 +65,35 @@ class Hub:
         self._take_folder()
         try:
             self.engine.start()
+            self.settings.update(options.stored(self.engine.read()))
+            self._load_fleet(self.engine.read())
         except DatabaseUnusable as error:
             raise CanNotStart(str(error)) from None
-        db = self.engine.read()
-        self.settings.update(options.stored(db))
-        self._load_fleet(db)
+        except Trouble as error:
+            raise CanNotStart(str(self.engine.unusable(error))) from None
         self.jobs.start()
 
     def serve(self) -> FrontServer:
         """Listen. The front server's run() then answers until it is stopped. Raises CanNotStart."""
-        self.front = FrontServer(self.application, refusal, self.application.admit, LANES, self._tls(),
-                                 exempt=self.config.trusted_proxies)
+        self._tls = Tls(self.config.tls_cert, self.config.tls_key) if self.config.tls_cert else None
+        front = FrontServer(self.application, refusal, self.application.admit, LANES, self._tls,
+                            exempt=self.config.trusted_proxies)
         try:
-            self.front.bind(self.config.host, self.config.port)
+            front.bind(self.config.host, self.config.port)
         except OSError as error:
             why = "is in use by another program" if error.errno == errno.EADDRINUSE else "can not be used (%s)" % (
                 error.strerror or error)
             raise CanNotStart("Port %d on %s %s; choose another with --port or --host." % (
                 self.config.port, self.config.host, why)) from None
-        return self.front
+        return front
+
+    def reload(self) -> None:
+        """Take up a renewed certificate; the one in force stays when the new one can not be used."""
+        try:
+            if self._tls is not None:
+                self._tls.reload()
+        except CanNotStart as error:
+            log.error("%s", error)
 
     def close(self) -> None:
         """Write back and close, once nothing is answered any more."""
@@ -122,9 +136,6 @@ class Hub:
         self._lock_file.truncate(0)
         self._lock_file.write("%d\n" % os.getpid())
         self._lock_file.flush()
-
-    def _tls(self) -> Any:
-        return Tls(self.config.tls_cert, self.config.tls_key) if self.config.tls_cert else None
 
 
 class Tls:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import Future
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from . import clock, fleet, metrics
 from .errors import HubError
@@ -19,18 +19,30 @@ Hub = Any  # hub.Hub, which is passed and never imported
 
 AHEAD_MS = 5 * clock.MINUTE  # a clock further ahead than this is wrong: the time of arrival is taken instead
 LIVE_MINUTES_MIN = 60        # the longest benchmark needs its data
-MOMENTS_TRIED = 1_000        # milliseconds looked at for a free one when the agent did not say when
 
 
 class _Prepared(NamedTuple):
-    """A sample on its way to the writer: its moment, its columns, and what the fleet will keep of it."""
+    """A sample on its way to the writer: its row, and what the fleet will keep of it."""
 
-    at: int
-    timed: bool
-    numbers: Sequence[Any]
+    arrival: series.Arrival
     blob: bytes
     payload: Dict[str, Any]
     services_print: Optional[int]  # of its services, to tell whether they are the ones last written
+
+
+class _Delivery(NamedTuple):
+    """What one request brings of one server. key_hash: of the key it was sent with."""
+
+    server: Server
+    key_hash: str
+    samples: List[Optional[_Prepared]]  # None for what is not to be stored
+
+
+class _LiveDelivery(NamedTuple):
+    server: Server
+    key_hash: str
+    arrival: series.Arrival
+    minutes: int
 
 
 def sample(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> "Future[Dict[str, Any]]":
@@ -38,16 +50,10 @@ def sample(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> "Futu
     return samples(hub, server, [payload], now, lambda results: {**results[0], **greeting(hub, server)})
 
 
-def samples(hub: Hub, server: Server, payloads: List[Dict[str, Any]], now: int, answer: Any) -> "Future[Any]":
+def samples(hub: Hub, server: Server, payloads: List[Dict[str, Any]], now: int,
+            answer: Callable[[List[Dict[str, Any]]], Any]) -> "Future[Any]":
     """Store clean payloads in their order, in one transaction. answer(results) becomes the future's value."""
-    key_hash = server.row["key_hash"]
     prepared = [_prepare(hub, server, payload, now) for payload in payloads]
-
-    def work(db: Database) -> List[Optional[Newest]]:
-        try:
-            return [_store(db, server, key_hash, one) if one else None for one in prepared]
-        except LookupError:
-            raise unknown_key() from None
 
     def after(stored: List[Optional[Newest]]) -> Any:
         hub.fleet.seen(server, now)
@@ -56,27 +62,14 @@ def samples(hub: Hub, server: Server, payloads: List[Dict[str, Any]], now: int, 
                 _move(hub, server, newest, one)
         return answer([_result(hub, one, newest) for one, newest in zip(prepared, stored)])
 
-    return hub.engine.submit(work, after)
+    return hub.engine.gather(_store, _Delivery(server, server.row["key_hash"], prepared), after)
 
 
 def live(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> "Future[Dict[str, Any]]":
     """Store one clean near-live payload (bodies.LIVE). The future's value is the answer."""
-    key_hash, timed = server.row["key_hash"], _timed(payload, now)
-    at = payload["collected_at"] if timed else now
+    timed = _timed(payload, now)
     minutes = max(payload["retention_minutes"] or 0, LIVE_MINUTES_MIN)
-    columns = _live_columns(payload)
-
-    def work(db: Database) -> bool:
-        if at < now - minutes * clock.MINUTE:
-            return False
-        try:
-            stored = _first_free(at, timed, lambda moment: series.add_live(
-                db, key_hash, (server.row["id"], moment, *columns)))
-        except LookupError:
-            raise unknown_key() from None
-        if minutes != server.row["live_minutes"]:
-            servers.change(db, server.row["id"], {"live_minutes": minutes})
-        return bool(stored)
+    row = (server.row["id"], payload["collected_at"] if timed else now, *_live_numbers(payload))
 
     def after(stored: bool) -> Dict[str, Any]:
         hub.fleet.seen(server, now)
@@ -84,7 +77,8 @@ def live(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> "Future
             hub.fleet.change(server.row["uuid"], {"live_minutes": minutes})
         return {"status": "ok", "stored": stored}
 
-    return hub.engine.submit(work, after)
+    delivery = _LiveDelivery(server, server.row["key_hash"], series.Arrival(row, timed), minutes)
+    return hub.engine.gather(_store_live, delivery, after)
 
 
 def greeting(hub: Hub, server: Server) -> Dict[str, Any]:
@@ -114,8 +108,9 @@ def _prepare(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> Opt
     if numbers["boot_time"] is not None:
         numbers["boot_time"] = clock.iso(numbers["boot_time"])
     services_print = None if payload["services"] is None else hash(tuple(payload["services"]))
-    return _Prepared(at, timed, metrics.row(numbers), details.pack(numbers, payload["processes"], agent), payload,
-                     services_print)
+    blob = details.pack(numbers, payload["processes"], agent)
+    row = (server.row["id"], at, *metrics.row(numbers), blob)
+    return _Prepared(series.Arrival(row, timed), blob, payload, services_print)
 
 
 def _timed(payload: Dict[str, Any], now: int) -> bool:
@@ -134,41 +129,53 @@ def _repeats(server: Server, agent: Dict[str, Any]) -> bool:
                 and known.counted() == (agent.get("boot_id"), agent["sequence"]))
 
 
-def _live_columns(payload: Dict[str, Any]) -> List[Any]:
+def _live_numbers(payload: Dict[str, Any]) -> List[Any]:
     rates = {**(payload["network_rate"] or {}), **(payload["disk_io_rate"] or {})}
-    values = [payload[key] if key in payload else rates.get(key) for key in series.LIVE_COLUMNS]
-    cores = series.LIVE_COLUMNS.index("cpu_per_core")
+    values = [payload[key] if key in payload else rates.get(key) for key in series.LIVE_NUMBERS]
+    cores = series.LIVE_NUMBERS.index("cpu_per_core")
     values[cores] = json.dumps(values[cores], separators=(",", ":")) if values[cores] else None
     return values
 
 
 # --- in the writer ----------------------------------------------------------------------------------------------------
 
-def _store(db: Database, server: Server, key_hash: str, one: _Prepared) -> Optional[Newest]:
-    """One sample's rows; None when it was there already. Raises LookupError for a server that is gone."""
-    at = one.at
+def _store(db: Database, deliveries: List[_Delivery]) -> List[Any]:
+    """The rows of all samples that came together: for each delivery what became of its samples, or its refusal."""
+    known = _known(db, deliveries)
+    brought = [one for delivery, is_known in zip(deliveries, known) if is_known for one in delivery.samples if one]
+    places = iter(series.add(db, [one.arrival for one in brought]))
+    return [[_stored(db, delivery.server, one, next(places)) if one else None for one in delivery.samples]
+            if is_known else unknown_key() for delivery, is_known in zip(deliveries, known)]
 
-    def add(moment: int) -> Optional[int]:
-        nonlocal at
-        at = moment
-        return series.add(db, key_hash, (server.row["id"], moment, *one.numbers, one.blob))
 
-    row_id = _first_free(one.at, one.timed, add)
-    if row_id is None:
+def _known(db: Database, deliveries: Sequence[Any]) -> List[bool]:
+    """Whether each delivery's server is still there, with the key that it was sent with."""
+    keys = [(delivery.server.row["id"], delivery.key_hash) for delivery in deliveries]
+    if servers.all_known(db, set(keys)):
+        return [True] * len(keys)
+    return [servers.all_known(db, [key]) for key in keys]
+
+
+def _stored(db: Database, server: Server, one: _Prepared, place: Optional[Tuple[int, int]]) -> Optional[Newest]:
+    """What the fleet will keep of a stored sample, its services written; None for one that was there already."""
+    if place is None:
         return None
-    newest = Newest(row_id, at, one.timed, one.payload["agent"], fleet.card(one.payload["metrics"]), one.blob)
+    newest = Newest(place[0], place[1], one.arrival.timed, one.payload["agent"], fleet.card(one.payload["metrics"]),
+                    one.blob)
     if one.services_print not in (None, server.services_print) and newest.supersedes(server.sample):
-        services.move(db, server.row["id"], at, one.payload["services"])
+        services.move(db, server.row["id"], newest.at, one.payload["services"])
     return newest
 
 
-def _first_free(at: int, timed: bool, add: Callable[[int], Any]) -> Any:
-    """Add at a moment. Only an agent that said when may find its sample there already; others get the next free one."""
-    for moment in range(at, at + (1 if timed else MOMENTS_TRIED)):
-        stored = add(moment)
-        if stored:
-            return stored
-    return None
+def _store_live(db: Database, deliveries: List[_LiveDelivery]) -> List[Any]:
+    """The rows of all near-live samples that came together: whether each is new, or its refusal."""
+    known = _known(db, deliveries)
+    brought = [delivery for delivery, is_known in zip(deliveries, known) if is_known]
+    stored = iter(series.add_live(db, [delivery.arrival for delivery in brought]))
+    for delivery in brought:
+        if delivery.minutes != delivery.server.row["live_minutes"]:
+            servers.change(db, delivery.server.row["id"], {"live_minutes": delivery.minutes})
+    return [next(stored) if is_known else unknown_key() for is_known in known]
 
 
 def _move(hub: Hub, server: Server, newest: Newest, one: _Prepared) -> None:

@@ -12,11 +12,13 @@ from typing import Any, Callable, Dict, NamedTuple
 
 from . import clock
 from .errors import HubError
+from .fleet import Server
 from .store import options, series, servers, services
 
 log = logging.getLogger("smon.jobs")
 
-SLICE_ROWS = 2_000           # some 20 ms of the writer
+SLICE_ROWS = 2_000           # deleted at a time for one server: some 20 ms of the writer
+SLICE_SERVERS = 50           # looked at in one transaction
 JUMP_MS = clock.DAY          # a wall clock that ran so far ahead of the machine's would delete good data
 SETTLED_FACT = "settled_sample"
 DETAILS_FACT = "details_until"
@@ -92,11 +94,8 @@ class Jobs:
     def trim_live(self) -> int:
         """Delete near-live samples that are older than their server's agent asked for."""
         now = self._hub.now()
-        return sum(self._trim(server.row["id"], now - server.row["live_minutes"] * clock.MINUTE)
-                   for server in self._hub.fleet.servers())
-
-    def _trim(self, server: int, before: int) -> int:
-        return self._hub.engine.write(lambda db: series.drop_live(db, server, before))
+        return self._each_server(lambda db, server: series.drop_live(
+            db, server.row["id"], now - server.row["live_minutes"] * clock.MINUTE, SLICE_ROWS))
 
     def clean_up(self) -> Dict[str, int]:
         """Remove what is past its retention: how many samples, details and service changes went.
@@ -119,18 +118,30 @@ class Jobs:
         before = now - keep["data_retention_days"] * clock.DAY
         plain_before = now - keep["process_retention_days"] * clock.DAY
         plain_since = int(options.fact(self._hub.engine.read(), DETAILS_FACT, "0"))
-        gone = {"samples": 0, "details": 0, "service_changes": 0}
-        for server in self._hub.fleet.servers():
-            row_id, newest = server.row["id"], server.sample.id if server.sample else 0
-            gone["samples"] += self._sliced(lambda db: series.drop_samples(db, row_id, before, newest, SLICE_ROWS))
-            gone["service_changes"] += self._sliced(lambda db: services.drop_changes(db, row_id, before, SLICE_ROWS))
-            gone["details"] += self._hub.engine.write(
-                lambda db: series.drop_details(db, row_id, plain_since, plain_before, newest))
-        self._hub.engine.write(lambda db: options.note(db, DETAILS_FACT, str(max(plain_since, plain_before))))
-        self._hub.engine.write(series.give_back)
+        gone = {
+            "samples": self._each_server(lambda db, server: series.drop_samples(
+                db, server.row["id"], before, _newest(server), SLICE_ROWS)),
+            "details": self._each_server(lambda db, server: series.drop_details(
+                db, server.row["id"], plain_since, plain_before, _newest(server), SLICE_ROWS)),
+            "service_changes": self._each_server(lambda db, server: services.drop_changes(
+                db, server.row["id"], before, SLICE_ROWS)),
+        }
+        if not self._stopped:
+            self._hub.engine.write(lambda db: options.note(db, DETAILS_FACT, str(max(plain_since, plain_before))))
+            self._sliced(series.give_back)
         if any(gone.values()):
             log.info("Removed %(samples)d samples, details of %(details)d, %(service_changes)d service changes.", gone)
         return gone
+
+    def _each_server(self, work: Callable[[Any, Server], int]) -> int:
+        """Run a slice for every server, some servers a transaction, again for those that have more; how much it did."""
+        left, total = self._hub.fleet.servers(), 0
+        while left and not self._stopped:
+            some, left = left[:SLICE_SERVERS], left[SLICE_SERVERS:]
+            done = self._hub.engine.write(lambda db: [work(db, server) for server in some])
+            total += sum(done)
+            left += [server for server, count in zip(some, done) if count >= SLICE_ROWS]
+        return total
 
     def _sliced(self, work: Callable[[Any], int]) -> int:
         """Repeat a slice until nothing is left of it; how much it did."""
@@ -139,6 +150,11 @@ class Jobs:
             done = self._hub.engine.write(work)
             total += done
         return total
+
+
+def _newest(server: Server) -> int:
+    """The row that is kept whatever its age: the server's current state."""
+    return server.sample.id if server.sample else 0
 
 
 JOBS = (

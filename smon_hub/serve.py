@@ -32,7 +32,10 @@ BACKLOG = 512                                           # connections the kernel
 SELECT_MAX = 500                                        # where there is only select() (Windows): 512 sockets in all
 ACCEPTS_A_TURN = 64                                     # then the connections that are here have their turn
 CLOSED_WHEN_FULL = 16                                   # idle connections that make room at a time
+LANE_END_SECONDS = 1                                    # for a thread whose request nobody waits for any more
 NOTE_SECONDS = 10                                       # between two log lines of one kind that strangers can cause
+# A restart takes its port again at once; on Windows that option would let any program take it from us.
+ADDRESS_OPTION = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
 FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 Admit = Callable[[Dict[str, Any]], Tuple[str, int]]
@@ -121,24 +124,22 @@ class Server:
         """Take an accepted socket, or close it when its address has too many already."""
         address = peer[0][7:] if peer[0].startswith("::ffff:") else peer[0]
         network = None if address in self.exempt else _network(address)
-        if network is not None:
-            if self.strangers.get(network, 0) >= self.limits.per_address:
-                self.note(logging.WARNING, "%s holds %d connections without a credential: more are refused.",
-                          address, self.limits.per_address)
-                sock.close()
-                return
-        try:
-            sock = self._prepare(sock)
-        except OSError:
+        if self.strangers.get(network, 0) >= self.limits.per_address:
+            self.note(logging.WARNING, "%s holds %d connections without a credential: more are refused.",
+                      address, self.limits.per_address)
             sock.close()
             return
-        if network is not None:
-            self.strangers[network] = self.strangers.get(network, 0) + 1
+        try:
+            sock = self._prepare(sock)
+        except OSError:                                 # the client has gone already
+            sock.close()
+            return
         environ = dict(template, REMOTE_ADDR=address, REMOTE_PORT=str(peer[1]))
         self.connections.add(Connection(self, sock, environ, network))
+        if network is not None:
+            self.strangers[network] = self.strangers.get(network, 0) + 1
 
     def _prepare(self, sock: socket.socket) -> socket.socket:
-        """Raises OSError for a client that has gone already."""
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.tls:
@@ -220,7 +221,7 @@ class Server:
         self._close_listeners()
         for connection in list(self.connections):
             connection.close()                          # its stream ends with it, and frees its thread
-        until = time.monotonic() + self.limits.stop_seconds
+        until = time.monotonic() + LANE_END_SECONDS
         for lane in self.lanes.values():
             lane.stop(until)
         self.selector.close()
@@ -259,8 +260,7 @@ class Listener:
         self._accepting = False
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         try:
-            if sys.platform != "win32":                 # there it would let another program take the port
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.setsockopt(socket.SOL_SOCKET, ADDRESS_OPTION, 1)
             if family == socket.AF_INET6:
                 self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_ipv6)
             self._socket.bind(address)

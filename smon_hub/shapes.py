@@ -140,12 +140,14 @@ def _no_constant(name: str) -> None:
 
 
 def _too_deep(body: bytes) -> bool:
-    """Peel the innermost brackets level by level. Brackets inside strings can only make it look again, exactly."""
+    """Brackets inside strings can only make it look closer."""
+    if body.count(b"[") + body.count(b"{") <= NESTING_MAX:
+        return False
     return _depth(body) > NESTING_MAX and _depth(_STRINGS.sub(b"", body)) > NESTING_MAX
 
 
 def _depth(body: bytes) -> int:
-    """The depth of the brackets in a text, or a number above it where they do not match up."""
+    """The depth of the brackets in a text, peeled from within; a number above it where they do not match up."""
     brackets, levels = body.translate(None, _NOT_BRACKETS), 0
     while brackets and levels <= NESTING_MAX:
         peeled = brackets.replace(b"[]", b"").replace(b"{}", b"")
@@ -180,8 +182,8 @@ def _field_lines(number: int, field: Field) -> List[str]:
 
 def _sent_lines(number: int, field: Field) -> List[str]:
     """The member only if it was sent; null is no value."""
-    return [" if %r in body:" % field.name, "  v = body[%r]" % field.name,
-            "  if v is None: " + _refusal(number, field), "  " + _take(number, field, "v"), "  out[%r] = v" % field.name]
+    return [" if %r in body:" % field.name, "  v = body[%r]" % field.name, "  if v is None: " + _refusal(number, field),
+            "  " + _take(number, field, "v"), "  out[%r] = v" % field.name]
 
 
 def _take(number: int, field: Field, v: str) -> str:
@@ -287,25 +289,31 @@ def _inside(path: str, wrong: Wrong) -> Wrong:
 def _columns_checker(shape: Shape) -> Optional[Callable[[List[Any]], Optional[List[Tuple[Any, ...]]]]]:
     """rows(given) -> the rows when all objects have the same members and each is fine as it is; None to look closer.
 
-    Looking at all names at once, then at all numbers, takes half the time that looking at each object does.
+    Looking at all names at once, then at all numbers, takes a third of the time that looking at each object does.
     """
-    fits = {field.name: _column_fits(field) for field in shape.fields}
-    if None in fits.values():
+    if not all(isinstance(field.kind, type) and field.kind in COLUMN_TYPES for field in shape.fields):
         return None
     required = {field.name for field in shape.fields if field.required}
-    pickers: Dict[Tuple[str, ...], Callable[[Any], Tuple[Any, ...]]] = {}
+    plans: Dict[Tuple[str, ...], _Plan] = {}
 
     def rows(given: List[Any]) -> Optional[List[Tuple[Any, ...]]]:
-        present = tuple(name for name in shape.names if name in given[0]) if given and type(given[0]) is dict else ()
-        absent = [name for name in shape.names if name not in present]
-        if len(present) < 2 or required.intersection(absent) or any(name in each for each in given for name in absent):
+        first = given[0] if given else None
+        present = tuple([name for name in shape.names if name in first]) if type(first) is dict else ()
+        plan = plans.get(present) or plans.setdefault(present, _Plan(shape, present))
+        if not plan.pick or not required.issubset(present):
             return None
-        pick = pickers.get(present) or pickers.setdefault(present, operator.itemgetter(*present))
-        columns = dict(zip(present, zip(*map(pick, given))))
-        if not all(fits[name](column) for name, column in columns.items()):  # type: ignore[misc]
+        columns = list(zip(*map(plan.pick, given)))
+        if any(name in each for name in plan.absent for each in given):
             return None
-        blank = (None,) * len(given)
-        return list(zip(*(columns.get(name, blank) for name in shape.names)))
+        for fits, places in plan.checks:
+            if not fits(columns[places[0]] if len(places) == 1 else
+                        [value for place in places for value in columns[place]]):
+                return None
+        if any(None in columns[place] for place in plan.required):
+            return None
+        if plan.absent:
+            columns.append((None,) * len(given))
+        return list(zip(*[columns[place] for place in plan.order]))
 
     def rows_or_none(given: List[Any]) -> Optional[List[Tuple[Any, ...]]]:
         try:
@@ -315,28 +323,40 @@ def _columns_checker(shape: Shape) -> Optional[Callable[[List[Any]], Optional[Li
     return rows_or_none
 
 
-COLUMN_TYPES: Dict[type, Tuple[type, ...]] = {float: (float, int), int: (int,), bool: (bool,), Name: (str,)}
+class _Plan:
+    """How to look at objects that have the same members of a shape: what to pick, and which columns go together."""
+
+    def __init__(self, shape: Shape, present: Tuple[str, ...]):
+        fields = [field for field in shape.fields if field.name in present]
+        self.pick = operator.itemgetter(*present) if len(present) > 1 else None
+        self.absent = [name for name in shape.names if name not in present]
+        self.required = [place for place, field in enumerate(fields) if field.required]
+        self.order = [present.index(name) if name in present else len(present) for name in shape.names]
+        groups: Dict[Any, List[int]] = {}
+        for place, field in enumerate(fields):
+            groups.setdefault((field.kind, *bounds(field)), []).append(place)
+        self.checks = [(_column_fits(*group), places) for group, places in groups.items()]
 
 
-def _column_fits(field: Field) -> Optional[Callable[[Tuple[Any, ...]], bool]]:
-    """fit(column) -> whether every value of a column fits as it is; None for kinds that are looked at one by one."""
-    low, high = bounds(field)
-    types = COLUMN_TYPES.get(field.kind) if isinstance(field.kind, type) else None
-    if types is None:
-        return None
-    allowed = {*types, *(() if field.required else (type(None),))}
+COLUMN_TYPES: Dict[Any, Tuple[type, ...]] = {float: (float, int), int: (int,), bool: (bool,), Name: (str,)}
 
-    def fit(column: Tuple[Any, ...]) -> bool:
+
+def _column_fits(kind: type, low: Any, high: Any) -> Callable[[Sequence[Any]], bool]:
+    """fits(column) -> whether every value that is there fits as it is."""
+    allowed = {*COLUMN_TYPES[kind], type(None)}
+
+    def fits(column: Sequence[Any]) -> bool:
         found = set(map(type, column))
         if not found <= allowed:
             return False
         values = [each for each in column if each is not None] if type(None) in found else column
-        if not values or field.kind is bool:
+        if not values or kind is bool:
             return True
-        if field.kind is Name:
-            return max(map(len, values)) <= NAME_MAX and "".join(values).isprintable()
+        if kind is Name:
+            text = "".join(values)
+            return text.isprintable() and (len(text) <= NAME_MAX or max(map(len, values)) <= NAME_MAX)
         return low <= min(values) and max(values) <= high
-    return fit
+    return fits
 
 
 def _first_wrong(entry: Callable[[Any], Any], given: List[Any]) -> Tuple[int, Wrong]:

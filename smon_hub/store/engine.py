@@ -15,7 +15,7 @@ import threading
 import time
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Callable, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from ..errors import HubError
 from . import schema
@@ -23,6 +23,7 @@ from . import schema
 log = logging.getLogger("smon.store")
 
 GROUP_MAX = 512              # works in one transaction: bounds what one failing commit takes with it
+GATHER_SECONDS = 0.002       # after a group of several: more are coming, and each statement takes the interpreter lock
 QUEUE_MAX = 20_000           # works that wait; beyond that callers are told to come back
 BUSY_TIMEOUT_SECONDS = 5     # another process (a backup, a curious admin) may hold the file for a moment
 JOURNAL_LIMIT = 64 << 20     # a WAL that grew in a burst is cut back to this
@@ -32,6 +33,8 @@ RETRY_AFTER_SECONDS = 5
 
 Database = sqlite3.Connection  # what a work is given: execute and executemany, rows as tuples
 Work = Callable[[Database], Any]
+Trouble = sqlite3.DatabaseError  # of the file: full, damaged, locked; not of what was asked
+Together = Callable[[Database, List[Any]], List[Any]]
 
 
 class DatabaseUnusable(Exception):
@@ -39,7 +42,11 @@ class DatabaseUnusable(Exception):
 
 
 class _Job(NamedTuple):
-    work: Work
+    """work for one, or together for all jobs of a group that share it, each with its item."""
+
+    work: Optional[Work]
+    together: Optional[Together]
+    item: Any
     after: Optional[Callable[[Any], Any]]
     future: "Future[Any]"
 
@@ -79,12 +86,21 @@ class Engine:
         what it changes in memory is there for whoever sees the answer, in the order of the commits.
         An error of work leaves its neighbours alone. HubError("unavailable") when the disk or the queue is full.
         """
-        future: "Future[Any]" = Future()
+        return self._put(_Job(work, None, None, after, Future()))
+
+    def gather(self, together: Together, item: Any, after: Optional[Callable[[Any], Any]] = None) -> "Future[Any]":
+        """submit, for small work of many: together(connection, items) is called once for all items of a transaction.
+
+        It answers an outcome for each item, an exception being one. Its items come before other work of the group.
+        """
+        return self._put(_Job(None, together, item, after, Future()))
+
+    def _put(self, job: _Job) -> "Future[Any]":
         if self._stopped or self._jobs.qsize() >= QUEUE_MAX:
-            future.set_exception(_unavailable("The hub is too busy to store this now."))
+            job.future.set_exception(_unavailable("The hub is too busy to store this now."))
         else:
-            self._jobs.put(_Job(work, after, future))
-        return future
+            self._jobs.put(job)
+        return job.future
 
     def write(self, work: Work, after: Optional[Callable[[Any], Any]] = None) -> Any:
         """submit and wait: the result, or work's exception."""
@@ -99,13 +115,17 @@ class Engine:
             self._reader_list.append(connection)
         return connection
 
+    def unusable(self, error: Exception) -> DatabaseUnusable:
+        """Trouble with the file at start, in words that say what to do."""
+        return DatabaseUnusable("The database %s can not be used: %s. Restore a backup of it, or move it away to start "
+                                "with an empty one." % (self.path, error))
+
     def check(self) -> None:
         """Raises HubError("unavailable") when the file does not answer."""
         try:
             self.read().execute("SELECT 1 FROM meta LIMIT 1").fetchone()
-        except sqlite3.Error as error:
-            log.error("The database does not answer: %s.", error)
-            raise _unavailable("The storage does not answer.") from None
+        except Trouble as error:
+            raise refusal(error) from None
 
     # --- opening --------------------------------------------------------------------------------------------------
 
@@ -133,8 +153,7 @@ class Engine:
                 connection.execute("PRAGMA " + pragma)
             _migrate(connection, version)
         except sqlite3.Error as error:
-            raise DatabaseUnusable("The database %s can not be used: %s. Restore a backup of it, or move it away "
-                                   "to start with an empty one." % (self.path, error)) from error
+            raise self.unusable(error) from error
         return connection
 
     def _reopen(self) -> None:
@@ -150,7 +169,10 @@ class Engine:
     # --- writing --------------------------------------------------------------------------------------------------
 
     def _write_for_ever(self) -> None:
+        jobs: List[Optional[_Job]] = []
         while True:
+            if len(jobs) > 1:
+                time.sleep(GATHER_SECONDS)
             jobs = self._next_group()
             stopping = not jobs or jobs[-1] is None
             self._commit([job for job in jobs if job is not None])
@@ -170,7 +192,7 @@ class Engine:
         return jobs
 
     def _commit(self, jobs: List[_Job]) -> None:
-        """One transaction for all jobs, a savepoint for each; futures settle after the commit, in order."""
+        """One transaction for all jobs; futures settle after the commit, in order."""
         if not jobs:
             return
         try:
@@ -191,16 +213,40 @@ class Engine:
         if self._writer is None:
             raise _unavailable("The storage is not available now.")
         self._writer.execute("BEGIN IMMEDIATE")
-        outcomes = [self._run(job) for job in jobs]
+        outcomes = self._gathered(jobs)
+        for index, job in enumerate(jobs):
+            if job.work is not None:
+                outcomes[index] = self._guarded(job.work)
         self._writer.execute("COMMIT")
         return outcomes
 
-    def _run(self, job: _Job) -> Any:
-        """The job's result or, with its savepoint undone, its exception; trouble of the file itself ends the group."""
+    def _gathered(self, jobs: List[_Job]) -> List[Any]:
+        """Do what is done together; the outcomes by index, None where a job is not of that kind."""
+        outcomes: List[Any] = [None] * len(jobs)
+        kinds: Dict[Together, List[int]] = {}
+        for index, job in enumerate(jobs):
+            if job.together is not None:
+                kinds.setdefault(job.together, []).append(index)
+        for together, places in kinds.items():
+            for place, outcome in zip(places, self._together(together, [jobs[place].item for place in places])):
+                outcomes[place] = outcome
+        return outcomes
+
+    def _together(self, together: Together, items: List[Any]) -> List[Any]:
+        """All items at once; when that fails, each for itself, so that one does not take its neighbours with it."""
+        outcomes = self._guarded(lambda db: together(db, items))
+        if isinstance(outcomes, BaseException):
+            if len(items) == 1:
+                return [outcomes]
+            return [outcome for item in items for outcome in self._together(together, [item])]
+        return outcomes
+
+    def _guarded(self, work: Work) -> Any:
+        """The work's result or, with its savepoint undone, its exception; trouble of the file itself ends the group."""
         assert self._writer is not None
         self._writer.execute("SAVEPOINT job")
         try:
-            outcome = job.work(self._writer)
+            outcome = work(self._writer)
         except sqlite3.DatabaseError as error:
             if not isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)):
                 raise
@@ -230,6 +276,12 @@ class Engine:
             self._full = usage.free < min(FLOOR_BYTES, usage.total * FLOOR_SHARE)
         if self._full:
             raise _unavailable("The hub's disk is full; nothing can be stored until there is space.")
+
+
+def refusal(error: Exception) -> HubError:
+    """Trouble with the file while it is read, as callers may know it; the log knows more."""
+    log.error("The database can not be read: %s.", error)
+    return _unavailable("The storage does not answer.")
 
 
 def _settle(job: _Job, outcome: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from .. import clock, metrics
@@ -10,18 +11,17 @@ from .engine import Database
 
 HISTORY_POINTS_MAX = 1_500
 PAGES_GIVEN_BACK = 2_000     # 8 MB at a time
+ROWS_AT_ONCE = 32            # in one statement: 32 x 21 values stay below the 999 of an old SQLite
+MOMENTS_TRIED = 1_000        # milliseconds looked at for a free one
 STEP_SECONDS = (10, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200, 86_400, 604_800)
 SAMPLE_COLUMNS = ("server", "at", *metrics.KEYS, "details")
-LIVE_COLUMNS = ("cpu_percent", "cpu_per_core", "cpu_freq_mhz", "memory_percent", "memory_used", "memory_available",
+LIVE_NUMBERS = ("cpu_percent", "cpu_per_core", "cpu_freq_mhz", "memory_percent", "memory_used", "memory_available",
                 "swap_percent", "swap_used", "bytes_sent_per_sec", "bytes_recv_per_sec", "packets_sent_per_sec",
                 "packets_recv_per_sec", "read_bytes_per_sec", "write_bytes_per_sec", "read_count_per_sec",
                 "write_count_per_sec", "process_count", "thread_count", "handle_count")
+LIVE_COLUMNS = ("server", "at", *LIVE_NUMBERS)
 
-_ADD_SAMPLE = ("INSERT INTO samples (%s) SELECT ?%s WHERE EXISTS (SELECT 1 FROM servers WHERE id = ? AND key_hash = ?) "
-               "ON CONFLICT (server, at) DO NOTHING" % (", ".join(SAMPLE_COLUMNS), ", ?" * (len(SAMPLE_COLUMNS) - 1)))
-_ADD_LIVE = ("INSERT INTO live (server, at, %s) SELECT ?%s WHERE EXISTS "
-             "(SELECT 1 FROM servers WHERE id = ? AND key_hash = ?) ON CONFLICT (server, at) DO NOTHING"
-             % (", ".join(LIVE_COLUMNS), ", ?" * (len(LIVE_COLUMNS) + 1)))
+Place = Tuple[int, int]  # row id and moment of what was stored
 
 
 class Sample(NamedTuple):
@@ -33,29 +33,58 @@ class Sample(NamedTuple):
     blob: Optional[bytes]
 
 
-def add(db: Database, key_hash: str, values: Sequence[Any]) -> Optional[int]:
-    """Store one sample, values in the order of SAMPLE_COLUMNS: its row id, or None when it was there already.
+class Arrival(NamedTuple):
+    """A row to store. values: in the order of SAMPLE_COLUMNS or LIVE_COLUMNS, server and moment first.
 
-    Raises LookupError when the server is gone or its key is no longer the one with this hash.
+    timed: the agent said when it was taken, so a row of that moment is the same sample. Otherwise the moment is that
+    of its arrival, and the next free one does as well.
     """
-    done = db.execute(_ADD_SAMPLE, (*values, values[0], key_hash))
-    if done.rowcount == 1:
-        return done.lastrowid
-    _check_known(db, values[0], key_hash)
+
+    values: Tuple[Any, ...]
+    timed: bool
+
+
+def add(db: Database, arrivals: Sequence[Arrival]) -> List[Optional[Place]]:
+    """Store samples: (row id, moment) of each, None where it was there already."""
+    return _add(db, "samples", SAMPLE_COLUMNS, arrivals)
+
+
+def add_live(db: Database, arrivals: Sequence[Arrival]) -> List[bool]:
+    """Store near-live samples: whether each is new."""
+    return [stored is not None for stored in _add(db, "live", LIVE_COLUMNS, arrivals)]
+
+
+def _add(db: Database, table: str, columns: Tuple[str, ...], arrivals: Sequence[Arrival]) -> List[Optional[Place]]:
+    """Many rows in one statement: each statement gives up the interpreter lock, and others are slow to hand it back."""
+    stored: List[Optional[Place]] = []
+    for start in range(0, len(arrivals), ROWS_AT_ONCE):
+        some = arrivals[start:start + ROWS_AT_ONCE]
+        db.execute("SAVEPOINT rows")
+        done = db.execute(_insert(table, columns, len(some)), [value for arrival in some for value in arrival.values])
+        if done.rowcount == len(some):
+            first = (done.lastrowid or 0) - len(some) + 1  # ids of one statement follow each other
+            stored += [(first + index, arrival.values[1]) for index, arrival in enumerate(some)]
+        else:  # some are there already: one by one tells which
+            db.execute("ROLLBACK TO rows")
+            stored += [_add_one(db, _insert(table, columns, 1), arrival) for arrival in some]
+        db.execute("RELEASE rows")
+    return stored
+
+
+def _add_one(db: Database, statement: str, arrival: Arrival) -> Optional[Place]:
+    server, at, *rest = arrival.values
+    for moment in range(at, at + (1 if arrival.timed else MOMENTS_TRIED)):
+        done = db.execute(statement, (server, moment, *rest))
+        if done.rowcount == 1:
+            return done.lastrowid or 0, moment
     return None
 
 
-def add_live(db: Database, key_hash: str, values: Sequence[Any]) -> bool:
-    """Store one near-live sample (server, at, then LIVE_COLUMNS). Raises LookupError as add does."""
-    if db.execute(_ADD_LIVE, (*values, values[0], key_hash)).rowcount == 1:
-        return True
-    _check_known(db, values[0], key_hash)
-    return False
-
-
-def _check_known(db: Database, server: int, key_hash: str) -> None:
-    if not db.execute("SELECT 1 FROM servers WHERE id = ? AND key_hash = ?", (server, key_hash)).fetchone():
-        raise LookupError("The server is gone, or its key was changed.")
+@lru_cache(maxsize=2 * ROWS_AT_ONCE)
+def _insert(table: str, columns: Tuple[str, ...], rows: int) -> str:
+    marks = "(?%s)" % (", ?" * (len(columns) - 1))
+    return "INSERT INTO %s (%s) VALUES %s ON CONFLICT (server, at) DO NOTHING" % (
+        table, ", ".join(columns), ", ".join([marks] * rows))
 
 
 def sample(db: Database, row_id: int) -> Optional[Sample]:
@@ -121,10 +150,10 @@ def _point(keys: Sequence[str], values: Sequence[Any]) -> Dict[str, Any]:
 # --- near-live ------------------------------------------------------------------------------------------------------
 
 def live(db: Database, server: int, since: int) -> Iterator[Dict[str, Any]]:
-    """Near-live samples after a moment, oldest first: {"at", LIVE_COLUMNS...}."""
+    """Near-live samples after a moment, oldest first: {"at", LIVE_NUMBERS...}."""
     for values in db.execute("SELECT at, %s FROM live WHERE server = ? AND at > ? ORDER BY at"
-                             % ", ".join(LIVE_COLUMNS), [server, since]):
-        row = dict(zip(("at", *LIVE_COLUMNS), values))
+                             % ", ".join(LIVE_NUMBERS), [server, since]):
+        row = dict(zip(LIVE_COLUMNS[1:], values))
         row["cpu_per_core"] = json.loads(row["cpu_per_core"]) if row["cpu_per_core"] else None
         yield row
 
@@ -137,17 +166,20 @@ def drop_samples(db: Database, server: int, before: int, keep: int, most: int) -
                       "ORDER BY at LIMIT ?)", [server, before, keep, most]).rowcount
 
 
-def drop_details(db: Database, server: int, since: int, before: int, keep: int) -> int:
-    """Empty the details of a server's samples taken in a span, but not of the row `keep`; how many were emptied."""
-    return db.execute("UPDATE samples SET details = NULL WHERE server = ? AND at >= ? AND at < ? AND id <> ? "
-                      "AND details IS NOT NULL", [server, since, before, keep]).rowcount
+def drop_details(db: Database, server: int, since: int, before: int, keep: int, most: int) -> int:
+    """Empty the details of at most `most` of a server's samples taken in a span, but not of the row `keep`."""
+    return db.execute("UPDATE samples SET details = NULL WHERE id IN (SELECT id FROM samples WHERE server = ? "
+                      "AND at >= ? AND at < ? AND id <> ? AND details IS NOT NULL ORDER BY at LIMIT ?)",
+                      [server, since, before, keep, most]).rowcount
 
 
-def drop_live(db: Database, server: int, before: int) -> int:
-    """Delete a server's near-live samples taken before a moment; how many went."""
-    return db.execute("DELETE FROM live WHERE server = ? AND at < ?", [server, before]).rowcount
+def drop_live(db: Database, server: int, before: int, most: int) -> int:
+    """Delete at most `most` of a server's near-live samples taken before a moment; how many went."""
+    return db.execute("DELETE FROM live WHERE server = ? AND at IN (SELECT at FROM live WHERE server = ? AND at < ? "
+                      "ORDER BY at LIMIT ?)", [server, server, before, most]).rowcount
 
 
-def give_back(db: Database) -> None:
-    """Return a slice of free pages to the file system."""
+def give_back(db: Database) -> int:
+    """Return a slice of free pages to the file system; how many are left."""
     db.execute("PRAGMA incremental_vacuum(%d)" % PAGES_GIVEN_BACK).fetchall()
+    return db.execute("PRAGMA freelist_count").fetchone()[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Collection, Dict, Iterable, List, Optional, Tuple
 
 from .engine import Database
 
@@ -29,6 +29,14 @@ def rows(db: Database) -> List[Row]:
     """Every server, with its id."""
     found = db.execute("SELECT id, %s FROM servers ORDER BY id" % ", ".join(COLUMNS))
     return [_row(values) for values in found]
+
+
+def all_known(db: Database, keys: Collection[Tuple[int, str]]) -> bool:
+    """Whether all of these (id, key hash) are there. One row is the answer: each row takes the interpreter lock."""
+    pairs = ", ".join(["(?, ?)"] * len(keys))
+    found = db.execute("SELECT COUNT(*) FROM servers WHERE (id, key_hash) IN (VALUES %s)" % pairs,
+                       [value for key in keys for value in key])
+    return found.fetchone()[0] == len(keys)
 
 
 def change(db: Database, server: int, columns: Row) -> bool:

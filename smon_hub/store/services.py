@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Sequence
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 from .. import clock
 from .engine import Database
+
+COLUMNS = ("server", "name", "display_name", "status", "start_type", "pid", "restarts", "changed_at")
+ROWS_AT_ONCE = 100           # in one statement: below the 999 values of an old SQLite
 
 
 def move(db: Database, server: int, at: int, services: Iterable[Sequence[Any]]) -> int:
@@ -14,20 +17,22 @@ def move(db: Database, server: int, at: int, services: Iterable[Sequence[Any]]) 
     Answers how many rows were written; services that are gone lose their row.
     """
     known = {values[0]: values[1:] for values in db.execute(
-        "SELECT name, display_name, status, start_type, pid, restarts FROM services WHERE server = ?", [server])}
-    first, written = not known, 0
-    for name, now in {service[0]: tuple(service[1:]) for service in services}.items():
-        was = known.pop(name, None)
-        if now != was:
-            changed = was is None or was[1] != now[1]
-            _put(db, server, at, name, now, changed)
-            if changed and not first:
-                _note(db, server, at, name, was and was[1], now[1])
-            written += 1
-    for name, was in known.items():
-        db.execute("DELETE FROM services WHERE server = ? AND name = ?", [server, name])
-        _note(db, server, at, name, was[1], None)
-    return written + len(known)
+        "SELECT name, display_name, status, start_type, pid, restarts, changed_at FROM services WHERE server = ?",
+        [server])}
+    now = {service[0]: tuple(service[1:]) for service in services}
+    moved = [name for name in now if now[name] != known.get(name, (None,))[:-1]]
+    gone = [name for name in known if name not in now]
+    changes = [(name, None, now[name][1]) for name in moved if name not in known]
+    changes += [(name, known[name][1], now[name][1]) for name in moved
+                if name in known and known[name][1] != now[name][1]]
+    changes += [(name, known[name][1], None) for name in gone]
+    changed = {name for name, _, _ in changes}
+    _put(db, [(server, name, *now[name], at if name in changed else known[name][-1]) for name in moved])
+    db.executemany("DELETE FROM services WHERE server = ? AND name = ?", [(server, name) for name in gone])
+    if known:  # of a server that is new nothing has changed
+        db.executemany("INSERT INTO service_changes (server, name, at, was, became) VALUES (?, ?, ?, ?, ?)",
+                       [(server, name, at, was, became) for name, was, became in changes])
+    return len(moved) + len(gone)
 
 
 def of(db: Database, server: int) -> List[Dict[str, Any]]:
@@ -46,15 +51,11 @@ def drop_changes(db: Database, server: int, before: int, most: int) -> int:
                       "WHERE server = ? AND at < ? ORDER BY at LIMIT ?)", [server, before, most]).rowcount
 
 
-def _put(db: Database, server: int, at: int, name: str, now: tuple, changed: bool) -> None:
-    """changed_at moves with the status only: a new pid alone is not news."""
-    db.execute("INSERT INTO services (server, name, display_name, status, start_type, pid, restarts, changed_at) "
-               "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (server, name) DO UPDATE SET "
-               "display_name = excluded.display_name, status = excluded.status, start_type = excluded.start_type, "
-               "pid = excluded.pid, restarts = excluded.restarts"
-               + (", changed_at = excluded.changed_at" if changed else ""), [server, name, *now, at])
-
-
-def _note(db: Database, server: int, at: int, name: str, was: Any, became: Any) -> None:
-    db.execute("INSERT INTO service_changes (server, name, at, was, became) VALUES (?, ?, ?, ?, ?)",
-               [server, name, at, was, became])
+def _put(db: Database, rows: List[Tuple[Any, ...]]) -> None:
+    """Insert or replace rows of COLUMNS, some at a time: a discovered machine has a hundred services."""
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        some = rows[start:start + ROWS_AT_ONCE]
+        db.execute("INSERT INTO services (%s) VALUES %s ON CONFLICT (server, name) DO UPDATE SET %s" % (
+            ", ".join(COLUMNS), ", ".join(["(?%s)" % (", ?" * (len(COLUMNS) - 1))] * len(some)),
+            ", ".join("%s = excluded.%s" % (column, column) for column in COLUMNS[2:])),
+            [value for row in some for value in row])

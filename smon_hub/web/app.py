@@ -20,6 +20,7 @@ import bottle
 from .. import auth, ingest, settings, shapes
 from ..errors import HubError
 from ..http import Reply
+from ..store import engine
 from ..store.details import encode
 from . import pages
 from .call import ANY, GZIP_LEVEL, Call, File, Route, Text
@@ -60,7 +61,23 @@ class Application:
         self._exact = {(route.method, route.path): route for route in ROUTES if "{" not in route.path}
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        route = environ.get("smon.route")
+        if route is not None and route.on == "loop" and "smon.defer" in environ:
+            return self._at_once(route, environ, start_response)
         return self._bottle(environ, start_response)
+
+    def _at_once(self, route: Route, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """An admitted route without parameters, past Bottle, whose objects cost as much as storing a live sample.
+
+        Errors are left to the front server, which answers them with `refusal`.
+        """
+        answer = self._answer(route, environ, {})
+        if isinstance(answer, Future):
+            environ["smon.defer"](answer, self._renderer(route, environ))
+            return ()
+        reply = _reply(route, environ, answer)
+        start_response("%d" % reply.status, list(reply.headers))
+        return (reply.body,)
 
     # --- the head -------------------------------------------------------------------------------------------------
 
@@ -169,18 +186,23 @@ class Application:
 
     def _deferred(self, route: Route, environ: Environ, future: "Future[Any]") -> Any:
         """The answer when the future settles: by the front server's loop, or by waiting where there is none."""
-        def render(done: "Future[Any]") -> Reply:
-            error = done.exception()
-            return self._refusal(environ, error) if error else _reply(route, environ, done.result())
-
+        render = self._renderer(route, environ)
         if "smon.defer" in environ:
             environ["smon.defer"](future, render)
             return b""
         future.exception(ANSWER_SECONDS)
         return _response(render(future))
 
+    def _renderer(self, route: Route, environ: Environ) -> Callable[["Future[Any]"], Reply]:
+        def render(done: "Future[Any]") -> Reply:
+            error = done.exception()
+            return self._refusal(environ, error) if error else _reply(route, environ, done.result())
+        return render
+
     def _refusal(self, environ: Environ, error: BaseException) -> Reply:
         """Any error as an answer: HTML for a person who follows a link, JSON for everyone else."""
+        if isinstance(error, engine.Trouble):
+            error = engine.refusal(error)
         if not isinstance(error, HubError):
             log.error("%s %s failed.", environ["REQUEST_METHOD"], ascii(environ["PATH_INFO"][:200]), exc_info=error)
             error = HubError("internal", "Internal error.")
