@@ -10,11 +10,16 @@ import sys
 from typing import Callable, Optional, Sequence
 
 from . import config
+from .http import LIMITS
 from .hub import CanNotStart, Hub
+
+if sys.platform != "win32":
+    import resource
 
 log = logging.getLogger("smon")
 
 CAN_NOT_START = 2        # the exit status of a hub that did not start
+OTHER_FILES = 200        # beside sockets: the database for each thread, listeners, logs
 COLLECT_AFTER = 20_000   # new containers, some 100 payloads under way at once
 
 
@@ -33,6 +38,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 def _serve(hub: Hub) -> int:
     hub.open()
     _calm_collector()
+    _allow_sockets()
     try:
         front = hub.serve()
         _obey_signals(front.stop, hub.reload)
@@ -44,6 +50,15 @@ def _serve(hub: Hub) -> int:
     finally:
         hub.close()
     return 0
+
+
+def _allow_sockets() -> None:
+    """Raise the limit of open files to what the front server may hold, as far as the system lets us."""
+    if sys.platform != "win32":
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = LIMITS.connections + OTHER_FILES
+        if resource.RLIM_INFINITY not in (soft, hard) and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
 
 
 def _calm_collector() -> None:

@@ -52,7 +52,7 @@ class Jobs:
         self._stopped = True
         self._wake.set()
         self._thread.join()
-        self.settle()
+        self._attempt(JOBS[0])
 
     def wake(self, name: str) -> None:
         """Run a job now instead of at its next beat."""
@@ -158,7 +158,7 @@ def _newest(server: Server) -> int:
 
 
 JOBS = (
-    Job("settle", 20, Jobs.settle),
+    Job("settle", 20, Jobs.settle),  # first: also the last thing that is done
     Job("sweep", 300, Jobs.sweep),
     Job("trim_live", 60, Jobs.trim_live),
     Job("clean_up", 3_600, Jobs.clean_up),

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 
 import pytest
 
@@ -180,6 +181,43 @@ def test_a_pipelined_request_starts_only_when_the_deferred_answer_before_it_has_
         sock.close()
 
 
+def test_a_long_pipeline_lets_the_others_have_their_turn():
+    taken = []
+
+    def application(environ, start_response):
+        if not taken:
+            hub.server.call_soon(lambda: seen.append(len(taken)))
+        taken.append(environ["PATH_INFO"])
+        return echo(environ, start_response)
+
+    seen = []
+    with running(application, admit=on_loop) as hub:
+        assert len(statuses(hub.talk(GET * 500 + LAST_GET))) == 501
+    assert seen[0] < 500
+
+
+def test_a_large_body_behind_another_request_arrives_whole():
+    gate, busy = threading.Event(), threading.Event()
+
+    def application(environ, start_response):
+        busy.set()
+        gate.wait(PATIENCE)
+        return echo(environ, start_response)
+
+    body = b"x" * 500000
+    with running(application) as hub:
+        sock = hub.connect(GET + b"POST / HTTP/1.1\r\n" + HOST + b"Connection: close\r\nContent-Length: 500000\r\n\r\n")
+        sender = threading.Thread(target=sendall, args=(sock, body))
+        sender.start()
+        assert busy.wait(PATIENCE)
+        connection, = hub.server.connections
+        assert eventually(lambda: len(connection._buffer) > LIMITS.pipelined_bytes)
+        gate.set()
+        assert rest_of(sock).endswith(b"POST / " + body)
+        sender.join(PATIENCE)
+        sock.close()
+
+
 def test_what_a_client_sends_ahead_is_bounded():
     gate = threading.Event()
 
@@ -196,7 +234,7 @@ def test_what_a_client_sends_ahead_is_bounded():
         assert eventually(lambda: len(connection._buffer) > LIMITS.pipelined_bytes)
         gate.set()
         largest, received = 0, 0
-        while received < 500000:
+        while received < 100000:
             received += len(sock.recv(65536))
             largest = max(largest, len(connection._buffer))
         assert LIMITS.pipelined_bytes < largest <= LIMITS.pipelined_bytes + RECEIVE_BYTES
@@ -218,15 +256,15 @@ def test_a_batch_of_settled_futures_wakes_the_loop_once(monkeypatch):
         gate, waits = threading.Event(), threading.Event()
         hub.server.call_soon(lambda: waits.set() or gate.wait(PATIENCE))
         assert waits.wait(PATIENCE)
-        drain = hub.server._wakeup.ready
-        monkeypatch.setattr(hub.server._wakeup, "ready", lambda mask: wakeups.append(mask) or drain(mask))
+        monkeypatch.setattr(hub.server._wakeup, "_sender", SimpleNamespace(send=wakeups.append))
         for future in futures:
             future.set_result(None)
+        assert len(wakeups) == 1
+        monkeypatch.undo()
         gate.set()
         for sock in sockets:
             receive_until(sock, b"done")
             sock.close()
-        assert len(wakeups) == 1
 
 
 def test_a_deferred_answer_for_a_client_that_has_gone_is_dropped(caplog):
@@ -243,6 +281,24 @@ def test_a_deferred_answer_for_a_client_that_has_gone_is_dropped(caplog):
         assert eventually(lambda: not hub.server.connections)
         future.set_result(None)
     assert (rendered, caplog.records) == ([], [])
+
+
+def test_the_answer_of_a_thread_for_a_client_that_has_gone_is_dropped(caplog):
+    gate, busy = threading.Event(), threading.Event()
+
+    def application(environ, start_response):
+        busy.set()
+        gate.wait(PATIENCE)
+        return echo(environ, start_response)
+
+    with running(application, lanes={"pool": (1, 9)}) as hub:
+        sock = hub.connect(GET)
+        assert busy.wait(PATIENCE)
+        reset(sock)
+        assert eventually(lambda: not hub.server.connections)
+        gate.set()
+        assert statuses(hub.talk(LAST_GET)) == [200]
+    assert caplog.records == []
 
 
 def test_a_render_that_fails_is_a_500_and_a_refusal_is_itself(caplog):
@@ -322,7 +378,11 @@ def test_head_has_the_length_but_not_the_body():
 
 
 def test_a_chunked_body_arrives_whole():
-    with running() as hub:
+    def application(environ, start_response):
+        assert (environ["CONTENT_LENGTH"], "HTTP_TRANSFER_ENCODING" in environ) == ("5", False)
+        return echo(environ, start_response)
+
+    with running(application) as hub:
         sock = hub.connect(b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n")
         for piece in (b"3\r", b"\nabc\r\n2", b"\r\nde\r\n0\r\nX-Sum: 1\r", b"\n\r\n"):
             sock.sendall(piece)
@@ -484,6 +544,15 @@ def test_a_slow_request_is_ended_however_it_dribbles(limit, raw):
             assert statuses(answer) == [408]
 
 
+def test_an_application_may_take_longer_than_its_client():
+    def application(environ, start_response):
+        time.sleep(0.3)
+        return echo(environ, start_response)
+
+    with running(application, limits=LIMITS._replace(sweep_seconds=0.02, head_seconds=0.1, body_seconds=0.1)) as hub:
+        assert statuses(hub.talk(LAST_GET)) == [200]
+
+
 def test_an_idle_connection_is_closed_without_a_word():
     with running(limits=LIMITS._replace(sweep_seconds=0.02, idle_seconds=0.1, head_seconds=0.1), admit=on_loop) as hub:
         assert hub.talk(b"") == b""
@@ -551,7 +620,7 @@ def test_a_request_whose_client_has_gone_is_not_run_any_more():
     gate, ran = threading.Event(), []
 
     def application(environ, start_response):
-        ran.append(environ["PATH_INFO"])
+        ran.append(environ.get("PATH_INFO"))
         gate.wait(PATIENCE)
         return echo(environ, start_response)
 
@@ -616,6 +685,20 @@ def test_a_server_without_room_lets_its_oldest_idle_connection_go():
             sock.close()
 
 
+def test_a_server_full_of_busy_connections_waits_without_spinning(monkeypatch):
+    calls, ready = [], serve.Listener.ready
+    monkeypatch.setattr(serve.Listener, "ready", lambda listener, mask: calls.append(mask) or ready(listener, mask))
+    with running(limits=LIMITS._replace(connections=5, sweep_seconds=0.05), admit=on_loop) as hub:
+        busy = [hub.connect(b"GET") for _ in range(5)]
+        assert eventually(lambda: {connection.state for connection in hub.server.connections} == {"head"})
+        with hub.connect(LAST_GET) as waiting:
+            time.sleep(0.3)
+            assert len(calls) < 30
+            for sock in busy:
+                sock.close()
+            assert statuses(rest_of(waiting)) == [200]
+
+
 OUT_OF_DESCRIPTORS = """
 import logging, resource, socket, sys, threading
 sys.path.insert(0, sys.argv[1])
@@ -651,10 +734,12 @@ def test_a_server_out_of_descriptors_waits_without_spinning():
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         port = int(process.stdout.readline())
-        held = [socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(100)]
-        for sock in held[:-1]:
-            sock.sendall(b"GET")
-        held[-1].sendall(GET)
+        held = []
+        for _ in range(100):
+            held.append(socket.create_connection(("127.0.0.1", port), PATIENCE))
+            sendall(held[-1], b"GET")
+            time.sleep(0.005)  # until it is no idle connection any more, which could be ended to make room
+        sendall(held[-1], GET[3:])
         time.sleep(0.3)
         for sock in held[:60]:
             sock.close()
