@@ -19,8 +19,7 @@ BCRYPT_ROUNDS = 5            # a key has 192 random bits need no slow hash, and 
 CACHE_MAX = 20_000           # verified keys; the one unused for longest pays one hash again
 BEARER = re.compile(r"Bearer ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(smk_[0-9a-f]{32,128})")
 LOOPBACK_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
-FORWARDING = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST",
-              "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_PORT", "HTTP_X_FORWARDED_SERVER")
+FORWARDING = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED")  # how a proxy's headers begin
 
 
 class Caller(NamedTuple):
@@ -86,7 +85,7 @@ def locally_trusted(environ: Mapping[str, Any], trusted_proxies: Sequence[str]) 
     """
     return (not trusted_proxies and is_loopback(environ["REMOTE_ADDR"])
             and LOOPBACK_HOST.fullmatch(environ.get("HTTP_HOST", "")) is not None
-            and not any(name in environ for name in FORWARDING))
+            and not any(name.startswith(FORWARDING) for name in environ))
 
 
 def is_loopback(address: str) -> bool:

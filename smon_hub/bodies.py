@@ -135,7 +135,7 @@ LIVE = Shape(
     Field("collected_at", Time, "When the sample was taken; the time of arrival when absent."),
     Field("retention_minutes", int, "How long the agent asks the hub to keep it.", min=1, max=1_440),
     _percent("cpu_percent", "Busy share of all cores since the last tick.", required=True),
-    Field("cpu_per_core", [float], "Busy share of each core.", max=CORES_MAX),
+    Field("cpu_per_core", [Field("", float, max=100)], "Busy share of each core.", max=CORES_MAX),
     Field("cpu_freq_mhz", float, "Current frequency.", max=1_000_000),
     _percent("memory_percent", "Used share of memory."),
     Field("memory_used", int, "Bytes."),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
+from typing import Optional
 
 SECOND = 1000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?(?:\.([0-9]{1,9}))?"
+                    r"([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?")
 LATEST = 253402300799999  # the last millisecond of the year 9999, the end of datetime's range
 
 
@@ -24,15 +28,14 @@ def parse(text: str) -> int:
 
     Raises ValueError for anything else, and for moments outside 1970 to 9999.
     """
-    if len(text) == 24 and text[19] == "." and text[23] == "Z" and text[20:23].isdigit() and text.isascii():
+    if len(text) == 24 and text[16] == ":" and text[19] == "." and text[20:23].isdigit() and text[23] == "Z":
         return _second(text[:19]) + int(text[20:23])  # as agents write it, many times for one second
-    if len(text) > 40:
-        raise ValueError("longer than any ISO 8601 moment")
-    if text[-1:] in ("Z", "z"):
-        text = text[:-1] + "+00:00"
-    moment = datetime.fromisoformat(_six_digits(text))
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
+    found = MOMENT.fullmatch(text)
+    if not found:
+        raise ValueError("not ISO 8601")
+    date, clock, seconds, fraction, offset = found.groups()
+    moment = datetime.fromisoformat("%sT%s%s.%s%s" % (
+        date, clock or "00:00", seconds or ":00", (fraction or "")[:6].ljust(6, "0"), _offset(offset)))
     try:
         at = (moment - EPOCH) // timedelta(milliseconds=1)
     except OverflowError as error:
@@ -63,10 +66,7 @@ def _second(text: str) -> int:
     return parse(text)
 
 
-def _six_digits(text: str) -> str:
-    """Pad or cut the fraction of a second: until Python 3.11 fromisoformat takes three or six digits only."""
-    head, point, tail = text.partition(".")
-    if not point:
-        return text
-    digits = len(tail) - len(tail.lstrip("0123456789"))
-    return head + "." + tail[:digits][:6].ljust(6, "0") + tail[digits:]
+def _offset(text: Optional[str]) -> str:
+    """Z, +HHMM, +HH or nothing as +HH:MM, which is all that Python before 3.11 reads."""
+    digits = (text or "Z")[1:].replace(":", "").ljust(4, "0")
+    return (text or "+")[0].translate({ord("Z"): "+", ord("z"): "+"}) + digits[:2] + ":" + digits[2:]

@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _read(path: str) -> List[tuple]:
     """(source, key, text) of each line of an INI file. Raises ConfigError."""
-    file = configparser.ConfigParser(interpolation=None)
+    file = configparser.ConfigParser(interpolation=None, default_section="")
     try:
         with open(path, encoding="utf-8") as stream:
             file.read_file(stream)

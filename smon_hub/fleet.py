@@ -7,7 +7,8 @@ Nothing here writes to the store; answers for pages are joined from texts that a
 from __future__ import annotations
 
 import threading
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from collections import deque
+from typing import Any, Deque, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from . import clock
 from .bodies import DISK
@@ -18,6 +19,7 @@ from .store.series import Sample
 _MOUNT, _PERCENT = DISK.names.index("mountpoint"), DISK.names.index("percent")
 BEATS_MISSED = 2.5         # silence of so many beats is more than a lost packet
 DISKS_SHOWN = 3            # on a card
+AHEAD_KEPT = 1_000         # an agent's buffer and some more
 HIDDEN = ("id", "uuid", "key_hash", "newest_sample", "live_minutes", "last_seen_at")  # not shown as they are
 
 CARD_COLUMNS = ("id", "name", "hostname", "group", "ip", "os", "tags", "status", "flags", "last_seen_at", "cpu",
@@ -60,9 +62,10 @@ def card(numbers: Dict[str, Any]) -> Tuple[Any, ...]:
 
 def loaded(sample: Sample) -> Newest:
     """A sample as it was read from the store."""
-    payload = details.unpack(sample.blob) if sample.blob else {"metrics": None, "agent": None}
-    shown = card(payload["metrics"]) if payload["metrics"] else (None, None, [], None)
-    return Newest(sample.id, sample.at, True, payload["agent"], shown, sample.blob)
+    if sample.blob is None:
+        return Newest(sample.id, sample.at, True, None, (None, None, [], None), None)
+    payload = details.unpack(sample.blob)
+    return Newest(sample.id, sample.at, payload["timed"], payload["agent"], card(payload["metrics"]), sample.blob)
 
 
 def _fullness(disk: List[Any]) -> float:
@@ -72,13 +75,14 @@ def _fullness(disk: List[Any]) -> float:
 class Server:
     """One server now. row holds the columns of its table; changes replace it whole."""
 
-    __slots__ = ("row", "last_seen_at", "sample", "services_print", "_texts")
+    __slots__ = ("row", "last_seen_at", "sample", "services_print", "ahead", "_texts")
 
     def __init__(self, row: Dict[str, Any]):
         self.row = row
         self.last_seen_at: int = row["last_seen_at"]
         self.sample: Optional[Newest] = None
         self.services_print: Optional[int] = None  # hash of the services last written, to skip equal ones
+        self.ahead: Deque[Tuple[Any, Any]] = deque(maxlen=AHEAD_KEPT)  # counts of samples whose time can not be taken
         self._texts: Optional[Tuple[str, str]] = None
 
     def silence_limit(self, stale_minutes: int) -> float:
@@ -182,11 +186,16 @@ class Fleet:
                 self._unsettled.add(server)
             self.version += 1
 
-    def take_unsettled(self) -> List[Tuple[int, Optional[int], int]]:
-        """(last_seen_at, newest_sample, id) of the servers that moved since the last call."""
+    def take_unsettled(self) -> List[Server]:
+        """The servers that moved since the last call."""
         with self._lock:
             moved, self._unsettled = self._unsettled, set()
-        return [(server.last_seen_at, server.sample and server.sample.id, server.row["id"]) for server in moved]
+        return list(moved)
+
+    def put_back(self, moved: Iterable[Server]) -> None:
+        """They could not be written back."""
+        with self._lock:
+            self._unsettled.update(moved)
 
     # --- answers --------------------------------------------------------------------------------------------------
 

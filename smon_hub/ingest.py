@@ -45,6 +45,9 @@ class _LiveDelivery(NamedTuple):
     minutes: int
 
 
+_State = Tuple[Optional[Newest], Optional[int]]  # a server's newest sample and its services, within one transaction
+
+
 def sample(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> "Future[Dict[str, Any]]":
     """Store one clean payload (bodies.SAMPLE). The future's value is the answer; it settles after the commit."""
     return samples(hub, server, [payload], now, lambda results: {**results[0], **greeting(hub, server)})
@@ -95,21 +98,21 @@ def unknown_key() -> HubError:
 # --- on the loop ------------------------------------------------------------------------------------------------------
 
 def _prepare(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> Optional[_Prepared]:
-    """The costly part, done before the writer is asked; None for a sample that is older than anything kept."""
-    numbers, agent = payload["metrics"], payload["agent"]
+    """The costly part, done before the writer is asked; None for a sample that is not to be stored."""
+    numbers, agent, taken_at = payload["metrics"], payload["agent"], payload["collected_at"]
     timed = _timed(payload, now)
-    if payload["collected_at"] is not None and not timed:
-        agent = payload["agent"] = _ahead(agent, payload["collected_at"] - now)
-        if _repeats(server, agent):
+    if taken_at is not None and not timed:
+        agent = payload["agent"] = {**(agent or {}), "clock_ahead_seconds": (taken_at - now) // 1000}
+        if _count(agent) in server.ahead:
             return None
-    at = payload["collected_at"] if timed else now
+    at = taken_at if timed else now
     if at < now - hub.settings["data_retention_days"] * clock.DAY:
         return None
     if numbers["boot_time"] is not None:
         numbers["boot_time"] = clock.iso(numbers["boot_time"])
+    blob = details.pack(numbers, payload["processes"], agent, timed)
+    row = (server.row["id"], at, *metrics.row(numbers), blob if _keeps_details(hub, server, at, now) else None)
     services_print = None if payload["services"] is None else hash(tuple(payload["services"]))
-    blob = details.pack(numbers, payload["processes"], agent)
-    row = (server.row["id"], at, *metrics.row(numbers), blob)
     return _Prepared(series.Arrival(row, timed), blob, payload, services_print)
 
 
@@ -118,15 +121,15 @@ def _timed(payload: Dict[str, Any], now: int) -> bool:
     return payload["collected_at"] is not None and payload["collected_at"] <= now + AHEAD_MS
 
 
-def _ahead(agent: Optional[Dict[str, Any]], skew: int) -> Dict[str, Any]:
-    return {**(agent or {}), "clock_ahead_seconds": skew // 1000}
-
-
-def _repeats(server: Server, agent: Dict[str, Any]) -> bool:
-    """Without a usable time only the agent's own count can tell a repetition."""
+def _keeps_details(hub: Hub, server: Server, at: int, now: int) -> bool:
+    """Late data is not given what the clean-up has taken from its neighbours."""
     known = server.sample
-    return bool(known and agent.get("sequence") is not None
-                and known.counted() == (agent.get("boot_id"), agent["sequence"]))
+    return known is None or at >= known.at or at >= now - hub.settings["process_retention_days"] * clock.DAY
+
+
+def _count(agent: Dict[str, Any]) -> Tuple[Any, Any]:
+    """Where no time identifies a sample, the agent's own count does; one that does not count is never a repetition."""
+    return agent.get("boot_id"), agent["sequence"] if agent.get("sequence") is not None else object()
 
 
 def _live_numbers(payload: Dict[str, Any]) -> List[Any]:
@@ -144,7 +147,8 @@ def _store(db: Database, deliveries: List[_Delivery]) -> List[Any]:
     known = _known(db, deliveries)
     brought = [one for delivery, is_known in zip(deliveries, known) if is_known for one in delivery.samples if one]
     places = iter(series.add(db, [one.arrival for one in brought]))
-    return [[_stored(db, delivery.server, one, next(places)) if one else None for one in delivery.samples]
+    states: Dict[Server, _State] = {}
+    return [[_stored(db, states, delivery.server, one, next(places)) if one else None for one in delivery.samples]
             if is_known else unknown_key() for delivery, is_known in zip(deliveries, known)]
 
 
@@ -156,14 +160,19 @@ def _known(db: Database, deliveries: Sequence[Any]) -> List[bool]:
     return [servers.all_known(db, [key]) for key in keys]
 
 
-def _stored(db: Database, server: Server, one: _Prepared, place: Optional[Tuple[int, int]]) -> Optional[Newest]:
+def _stored(db: Database, states: Dict[Server, _State], server: Server, one: _Prepared,
+            place: Optional[series.Place]) -> Optional[Newest]:
     """What the fleet will keep of a stored sample, its services written; None for one that was there already."""
     if place is None:
         return None
     newest = Newest(place[0], place[1], one.arrival.timed, one.payload["agent"], fleet.card(one.payload["metrics"]),
                     one.blob)
-    if one.services_print not in (None, server.services_print) and newest.supersedes(server.sample):
-        services.move(db, server.row["id"], newest.at, one.payload["services"])
+    known, written = states.get(server, (server.sample, server.services_print))
+    if newest.supersedes(known):
+        if one.services_print not in (None, written):
+            services.move(db, server.row["id"], newest.at, one.payload["services"])
+            written = one.services_print
+        states[server] = newest, written
     return newest
 
 
@@ -182,6 +191,8 @@ def _move(hub: Hub, server: Server, newest: Newest, one: _Prepared) -> None:
     hub.fleet.move(server, newest)
     if server.sample is newest and one.services_print is not None:
         server.services_print = one.services_print
+    if newest.agent and "clock_ahead_seconds" in newest.agent:
+        server.ahead.append(_count(newest.agent))
 
 
 def _result(hub: Hub, one: Optional[_Prepared], newest: Optional[Newest]) -> Dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any, Callable, Dict, NamedTuple
+from typing import Any, Callable, Dict, List, NamedTuple
 
 from . import clock
 from .errors import HubError
@@ -81,11 +81,18 @@ class Jobs:
     def settle(self) -> None:
         """Write back who was seen when; what a crash loses of it is rebuilt from the samples."""
         fleet = self._hub.fleet
+        moved: List[Server] = []
 
         def work(db: Any) -> None:
-            servers.settle(db, fleet.take_unsettled())
+            moved.extend(fleet.take_unsettled())  # in the writer's thread, where nothing moves meanwhile
+            servers.settle(db, [(server.last_seen_at, server.sample and server.sample.id, server.row["id"])
+                                for server in moved])
             options.note(db, SETTLED_FACT, str(fleet.settled_sample))
-        self._hub.engine.write(work)
+        try:
+            self._hub.engine.write(work)
+        except HubError:
+            fleet.put_back(moved)
+            raise
 
     def sweep(self) -> int:
         """Delete the rows of removed servers; how many went."""

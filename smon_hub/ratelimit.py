@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict, deque
 from typing import Deque, Hashable, List
@@ -24,19 +25,19 @@ class RateLimit:
     def take(self, key: Hashable, limit: int, now: float) -> int:
         """Count one event when the key has room: 0. Otherwise count nothing: the whole seconds until it has."""
         with self._lock:
-            window = self._window(key, int(now))
+            window = self._window(key, now)
             if window.total >= limit:
-                return window.wait(limit, int(now))
-            window.add(int(now))
+                return window.wait(limit, now)
+            window.add(now)
             return 0
 
     def wait(self, key: Hashable, limit: int, now: float) -> int:
         """What take would answer, without counting."""
         with self._lock:
-            window = self._window(key, int(now))
-            return window.wait(limit, int(now)) if window.total >= limit else 0
+            window = self._window(key, now)
+            return window.wait(limit, now) if window.total >= limit else 0
 
-    def _window(self, key: Hashable, second: int) -> "_Window":
+    def _window(self, key: Hashable, now: float) -> "_Window":
         window = self._windows.get(key)
         if window is None:
             window = self._windows[key] = _Window()
@@ -44,35 +45,36 @@ class RateLimit:
                 self._windows.popitem(last=False)
         else:
             self._windows.move_to_end(key)
-            window.forget(second)
+            window.forget(now)
         return window
 
 
 class _Window:
-    """The events of one key: [second, count] slots, oldest first, and their sum."""
+    """The events of one key: [second, count, time of the last] slots, oldest first, and their sum."""
 
     __slots__ = ("total", "slots")
 
     def __init__(self) -> None:
         self.total = 0
-        self.slots: Deque[List[int]] = deque()
+        self.slots: Deque[List[float]] = deque()
 
-    def add(self, second: int) -> None:
+    def add(self, now: float) -> None:
         self.total += 1
-        if self.slots and self.slots[-1][0] == second:
+        if self.slots and self.slots[-1][0] == int(now):
             self.slots[-1][1] += 1
+            self.slots[-1][2] = now
         else:
-            self.slots.append([second, 1])
+            self.slots.append([int(now), 1, now])
 
-    def forget(self, second: int) -> None:
-        while self.slots and self.slots[0][0] <= second - WINDOW_SECONDS:
-            self.total -= self.slots.popleft()[1]
+    def forget(self, now: float) -> None:
+        while self.slots and self.slots[0][2] + WINDOW_SECONDS <= now:
+            self.total -= int(self.slots.popleft()[1])
 
-    def wait(self, limit: int, second: int) -> int:
+    def wait(self, limit: int, now: float) -> int:
         """Seconds until enough slots have left the window for one more event (1 to 60)."""
         over = self.total - limit + 1
-        for at, count in self.slots:
-            over -= count
+        for _, count, last in self.slots:
+            over -= int(count)
             if over <= 0:
-                return max(1, at + WINDOW_SECONDS - second)
+                return max(1, math.ceil(last + WINDOW_SECONDS - now))
         return WINDOW_SECONDS

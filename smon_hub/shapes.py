@@ -8,7 +8,6 @@ Which bodies there are is told by bodies.py; what a route does with a clean one 
 from __future__ import annotations
 
 import json
-import operator
 import re
 import sys
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -39,11 +38,12 @@ class Time(int):
     """Kind of an ISO 8601 moment; clean values are UTC milliseconds."""
 
 
-Kind = Union[type, "Shape", List[Any]]
+Kind = Union[type, "Shape", "Field", List[Any]]
 
 
 class Field(NamedTuple):
-    """One member of a body. kind: float, int, bool, str, Name, Notes, Time, dict, a Shape, or [kind] for a list.
+    """One member of a body. kind: float, int, bool, str, Name, Notes, Time, dict, a Shape, or [kind] for a list, whose
+    kind may be a Field when its entries have bounds of their own.
 
     min and max bound numbers, the length of texts and, for lists, the number of entries.
     """
@@ -66,7 +66,7 @@ class Shape:
     def __init__(self, name: str, *fields: Field, partial: bool = False):
         self.name, self.fields, self.partial = name, fields, partial
         self.names = tuple(field.name for field in fields)
-        self.clean: Callable[[Dict[str, Any]], Dict[str, Any]] = _compile(self)
+        self.clean, self.rows = _compile(self)
 
     def dicts(self, rows: Optional[Iterable[Sequence[Any]]]) -> List[Dict[str, Any]]:
         """Rows as objects again. A row written before the shape grew is shorter: its objects lack the new names."""
@@ -159,18 +159,24 @@ def _depth(body: bytes) -> int:
 
 # --- from a declaration to a function -------------------------------------------------------------------------------
 
-def _compile(shape: Shape) -> Callable[[Dict[str, Any]], Dict[str, Any]]:
-    """One function for one shape: the lines of its fields in a row, with checks and bounds bound as constants."""
+def _compile(shape: Shape) -> Tuple[Callable[[Any], Dict[str, Any]], Callable[[List[Any]], List[Tuple[Any, ...]]]]:
+    """clean(body) -> dict, and rows(bodies) -> tuples: the lines of all fields in a row, checks bound as constants."""
     names: Dict[str, Any] = {"Wrong": Wrong}
-    lines = ["def clean(body):", " if type(body) is not dict: raise Wrong('', 'must be a JSON object.')",
-             " out = {}" if shape.partial else " get = body.get"]
+    lines = []
     for number, field in enumerate(shape.fields):
         names.update({"says%d" % number: expectation(field), "check%d" % number: _checker(field.kind, field)})
         lines += (_sent_lines if shape.partial else _field_lines)(number, field)
-    lines.append(" return " + ("out" if shape.partial else "{%s}" % ", ".join(
-        "%r: v%d" % (field.name, number) for number, field in enumerate(shape.fields))))
-    exec("\n".join(lines), names)  # noqa: S102 - the text is made of declared names and numbers only
-    return names["clean"]
+    values = ["v%d" % number for number in range(len(shape.fields))]
+    members = ", ".join("%r: %s" % (field.name, value) for field, value in zip(shape.fields, values))
+    is_object = " if type(body) is not dict: raise Wrong('', 'must be a JSON object.')"
+    text = ["def clean(body):", is_object, " out = {}" if shape.partial else " get = body.get", *lines,
+            " return " + ("out" if shape.partial else "{%s}" % members)]
+    if not shape.partial:
+        row = "".join(value + ", " for value in values)
+        text += ["def rows(bodies):", " out = []", " for body in bodies:", " " + is_object, "  get = body.get",
+                 *(" " + line for line in lines), "  out.append((%s))" % row, " return out"]
+    exec("\n".join(text), names)  # noqa: S102 - the text is made of declared names and numbers only
+    return names["clean"], names.get("rows", list)
 
 
 def _field_lines(number: int, field: Field) -> List[str]:
@@ -200,14 +206,15 @@ def _refusal(number: int, field: Field) -> str:
 
 def _unfit(field: Field) -> str:
     low, high = bounds(field)
-    if field.kind is float:
-        return "type(VALUE) is not float and type(VALUE) is not int or not %r <= VALUE <= %r" % (low, high)
+    if field.kind is float:  # bounds as floats: comparing two floats is the fast case
+        return "type(VALUE) is not float and type(VALUE) is not int or not %r <= VALUE <= %r" % (
+            float(low), float(high))
     if field.kind is int:
         return "type(VALUE) is not int or not %r <= VALUE <= %r" % (low, high)
     if field.kind is bool:
         return "type(VALUE) is not bool"
     if field.kind is Name:
-        return "type(VALUE) is not str or len(VALUE) > %d or not VALUE.isprintable()" % NAME_MAX
+        return "type(VALUE) is not str or not VALUE.isprintable() or len(VALUE) > %d" % NAME_MAX
     return "True"
 
 
@@ -249,7 +256,7 @@ def _checker(kind: Kind, field: Field) -> Callable[[str, Any], Any]:
         return _object_checker(kind)
     if isinstance(kind, list):
         return _list_checker(kind[0], field)
-    return {Name: _check_name, Time: _check_time, dict: _check_words}.get(kind) or _text_checker(field)
+    return CHECKS.get(kind) or _text_checker(field)
 
 
 def _object_checker(shape: Shape) -> Callable[[str, Any], Any]:
@@ -262,23 +269,19 @@ def _object_checker(shape: Shape) -> Callable[[str, Any], Any]:
 
 
 def _list_checker(kind: Kind, field: Field) -> Callable[[str, Any], Any]:
-    if isinstance(kind, Shape):
-        entry, together = (lambda given: tuple(kind.clean(given).values())), _columns_checker(kind)
-    else:
-        single = Shape("entry", Field("", kind, required=True, max=100 if kind is float else None))
-        entry, together = (lambda given: single.clean({"": given})[""]), None
+    entry = kind if isinstance(kind, Field) else Field("", kind)
+    shape = kind if isinstance(kind, Shape) else Shape("entry", entry._replace(name="", required=True))
 
     def check(path: str, given: Any) -> Any:
         if type(given) is not list or not (field.min or 0) <= len(given) <= (field.max or 0):
             raise Wrong(path, expectation(field))
-        rows = together(given) if together else None
-        if rows is not None:
-            return rows
+        entries = given if shape is kind else [{"": each} for each in given]
         try:
-            return [entry(each) for each in given]
+            rows = shape.rows(entries)
         except Wrong:
-            index, wrong = _first_wrong(entry, given)
+            index, wrong = _first_wrong(shape, entries)
             raise _inside("%s[%d]" % (path, index), wrong) from None
+        return rows if shape is kind else [row[0] for row in rows]
     return check
 
 
@@ -286,84 +289,11 @@ def _inside(path: str, wrong: Wrong) -> Wrong:
     return Wrong(path + (wrong.path and "." + wrong.path), wrong.says)
 
 
-def _columns_checker(shape: Shape) -> Optional[Callable[[List[Any]], Optional[List[Tuple[Any, ...]]]]]:
-    """rows(given) -> the rows when all objects have the same members and each is fine as it is; None to look closer.
-
-    Looking at all names at once, then at all numbers, takes a third of the time that looking at each object does.
-    """
-    if not all(isinstance(field.kind, type) and field.kind in COLUMN_TYPES for field in shape.fields):
-        return None
-    required = {field.name for field in shape.fields if field.required}
-    plans: Dict[Tuple[str, ...], _Plan] = {}
-
-    def rows(given: List[Any]) -> Optional[List[Tuple[Any, ...]]]:
-        first = given[0] if given else None
-        present = tuple([name for name in shape.names if name in first]) if type(first) is dict else ()
-        plan = plans.get(present) or plans.setdefault(present, _Plan(shape, present))
-        if not plan.pick or not required.issubset(present):
-            return None
-        columns = list(zip(*map(plan.pick, given)))
-        if any(name in each for name in plan.absent for each in given):
-            return None
-        for fits, places in plan.checks:
-            if not fits(columns[places[0]] if len(places) == 1 else
-                        [value for place in places for value in columns[place]]):
-                return None
-        if any(None in columns[place] for place in plan.required):
-            return None
-        if plan.absent:
-            columns.append((None,) * len(given))
-        return list(zip(*[columns[place] for place in plan.order]))
-
-    def rows_or_none(given: List[Any]) -> Optional[List[Tuple[Any, ...]]]:
-        try:
-            return rows(given)
-        except (KeyError, TypeError, IndexError):  # an entry is no object, or lacks what the first one has
-            return None
-    return rows_or_none
-
-
-class _Plan:
-    """How to look at objects that have the same members of a shape: what to pick, and which columns go together."""
-
-    def __init__(self, shape: Shape, present: Tuple[str, ...]):
-        fields = [field for field in shape.fields if field.name in present]
-        self.pick = operator.itemgetter(*present) if len(present) > 1 else None
-        self.absent = [name for name in shape.names if name not in present]
-        self.required = [place for place, field in enumerate(fields) if field.required]
-        self.order = [present.index(name) if name in present else len(present) for name in shape.names]
-        groups: Dict[Any, List[int]] = {}
-        for place, field in enumerate(fields):
-            groups.setdefault((field.kind, *bounds(field)), []).append(place)
-        self.checks = [(_column_fits(*group), places) for group, places in groups.items()]
-
-
-COLUMN_TYPES: Dict[Any, Tuple[type, ...]] = {float: (float, int), int: (int,), bool: (bool,), Name: (str,)}
-
-
-def _column_fits(kind: type, low: Any, high: Any) -> Callable[[Sequence[Any]], bool]:
-    """fits(column) -> whether every value that is there fits as it is."""
-    allowed = {*COLUMN_TYPES[kind], type(None)}
-
-    def fits(column: Sequence[Any]) -> bool:
-        found = set(map(type, column))
-        if not found <= allowed:
-            return False
-        values = [each for each in column if each is not None] if type(None) in found else column
-        if not values or kind is bool:
-            return True
-        if kind is Name:
-            text = "".join(values)
-            return text.isprintable() and (len(text) <= NAME_MAX or max(map(len, values)) <= NAME_MAX)
-        return low <= min(values) and max(values) <= high
-    return fits
-
-
-def _first_wrong(entry: Callable[[Any], Any], given: List[Any]) -> Tuple[int, Wrong]:
+def _first_wrong(shape: Shape, entries: List[Any]) -> Tuple[int, Wrong]:
     """Look again for the entry that failed, so that the loop that usually succeeds need not count."""
-    for index, each in enumerate(given):
+    for index, entry in enumerate(entries):
         try:
-            entry(each)
+            shape.clean(entry)
         except Wrong as wrong:
             return index, wrong
     raise AssertionError("an entry failed once and then did not")
@@ -389,6 +319,9 @@ def _check_time(path: str, given: Any) -> int:
         except ValueError:
             given = None
     raise Wrong(path, expectation(Field(path, Time)))
+
+
+CHECKS: Dict[Any, Callable[[str, Any], Any]] = {Name: _check_name, Time: _check_time, dict: _check_words}
 
 
 def _text_checker(field: Field) -> Callable[[str, Any], str]:

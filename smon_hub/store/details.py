@@ -27,18 +27,20 @@ DICTIONARY = (
 WINDOW_BITS = -13  # raw deflate; what is packed is rarely over 8 KB
 
 
-def pack(numbers: Dict[str, Any], processes: Optional[Sequence[Any]], agent: Optional[Dict[str, Any]]) -> bytes:
-    """The blob of one clean payload: its metrics, its rows of processes, what the agent says about itself."""
-    text = encode([_values(numbers), processes or [], agent])
+def pack(numbers: Dict[str, Any], processes: Optional[Sequence[Any]], agent: Optional[Dict[str, Any]],
+         timed: bool) -> bytes:
+    """The blob of one clean payload: its metrics, its rows of processes, what the agent says about itself, and
+    whether the agent said when it was taken."""
+    text = encode([_values(numbers), processes or [], agent, timed])
     deflate = zlib.compressobj(3, zlib.DEFLATED, WINDOW_BITS, 8, zlib.Z_DEFAULT_STRATEGY, DICTIONARY)
     return deflate.compress(text.encode("utf-8")) + deflate.flush()
 
 
 def unpack(blob: bytes) -> Dict[str, Any]:
-    """What was packed: {"metrics", "processes", "agent"}, processes and the disks in metrics as rows."""
+    """What was packed: {"metrics", "processes", "agent", "timed"}, processes and the disks in metrics as rows."""
     inflate = zlib.decompressobj(WINDOW_BITS, DICTIONARY)
-    values, processes, agent = json.loads(inflate.decompress(blob) + inflate.flush())
-    return {"metrics": _named(NUMBERS, values), "processes": processes, "agent": agent}
+    values, processes, agent, timed = json.loads(inflate.decompress(blob) + inflate.flush())
+    return {"metrics": _named(NUMBERS, values), "processes": processes, "agent": agent, "timed": timed}
 
 
 def _values(cleaned: Dict[str, Any]) -> List[Any]:

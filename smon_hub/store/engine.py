@@ -147,6 +147,9 @@ class Engine:
                                        "Start the newer hub, or restore a backup made before the upgrade."
                                        % (self.path, version, schema.VERSION))
             if version == 0:
+                if connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+                    raise DatabaseUnusable("%s is a database of another program; name another with --database."
+                                           % self.path)
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # has to be said before the first table
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON",
                            "journal_size_limit = %d" % JOURNAL_LIMIT):
@@ -272,7 +275,11 @@ class Engine:
         """Once a second: stop writing while the disk could still take a checkpoint. Raises HubError."""
         if time.monotonic() - self._space_checked >= 1:
             self._space_checked = time.monotonic()
-            usage = shutil.disk_usage(os.path.dirname(os.path.abspath(self.path)))
+            try:
+                usage = shutil.disk_usage(os.path.dirname(os.path.abspath(self.path)))
+            except OSError as error:
+                log.error("The volume of %s does not answer: %s.", self.path, error.strerror)
+                raise _unavailable("The hub's disk does not answer.") from None
             self._full = usage.free < min(FLOOR_BYTES, usage.total * FLOOR_SHARE)
         if self._full:
             raise _unavailable("The hub's disk is full; nothing can be stored until there is space.")

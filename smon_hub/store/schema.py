@@ -33,9 +33,10 @@ CREATE TABLE servers (
 );
 
 -- A row is one sample of one server. `details` holds the whole payload but its services: JSON, deflated with the
--- dictionary of store/details.py; NULL after process_retention_days.
+-- dictionary of store/details.py; NULL after process_retention_days. An id is never used again: what is younger than
+-- `settled_sample` must have a higher one.
 CREATE TABLE samples (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     server INTEGER NOT NULL,
     at BIGINT NOT NULL,
     cpu_percent DOUBLE PRECISION,

@@ -181,5 +181,7 @@ def drop_live(db: Database, server: int, before: int, most: int) -> int:
 
 def give_back(db: Database) -> int:
     """Return a slice of free pages to the file system; how many are left."""
-    db.execute("PRAGMA incremental_vacuum(%d)" % PAGES_GIVEN_BACK).fetchall()
-    return db.execute("PRAGMA freelist_count").fetchone()[0]
+    free = db.execute("PRAGMA freelist_count").fetchone()[0]
+    for _ in range(min(free, PAGES_GIVEN_BACK)):
+        db.execute("PRAGMA incremental_vacuum(1)")  # Python takes one step of it, which is one page, whatever is asked
+    return max(0, free - PAGES_GIVEN_BACK)

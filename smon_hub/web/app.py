@@ -12,6 +12,7 @@ import re
 import time
 import zlib
 from concurrent.futures import Future
+from http.client import responses
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 from urllib.parse import parse_qsl
 
@@ -30,6 +31,7 @@ log = logging.getLogger("smon.web")
 
 LOOP_BODY_BYTES = 64 << 10   # a larger sample is parsed in the pool: the loop belongs to everyone
 GZIP_FROM_BYTES = 1_024
+GZIP_WANTED = re.compile(r"(?:^|[ ,])gzip *(?:$|,|; *q=(?!0(?:\.0*)?(?:$|[ ,])))", re.IGNORECASE)  # and not q=0
 QUERY_MAX = 20               # parameters; no route has more than three
 ANSWER_SECONDS = 30          # how long a foreign WSGI server's thread waits for the commit
 JSON = "application/json"
@@ -53,16 +55,24 @@ class Application:
 
     def __init__(self, hub: Any):
         self._hub = hub
-        self._bottle = bottle.Bottle(autojson=False)
-        self._bottle.default_error_handler = self._no_route
+        self._bottle = bottle.Bottle()
+        self._bottle.uninstall(True)  # its plugins turn dicts into JSON and render templates: nothing is left to them
+        self._bottle.default_error_handler = self._failed
         for route in ROUTES:
             path = re.sub(r"\{([a-z_]+(?::path)?)\}", r"<\1>", route.path)
             self._bottle.route(path, route.method, self._endpoint(route), smon=route)
         self._exact = {(route.method, route.path): route for route in ROUTES if "{" not in route.path}
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        route = environ.get("smon.route")
-        if route is not None and route.on == "loop" and "smon.defer" in environ:
+        if "smon.route" not in environ:  # a front server that does not ask first
+            try:
+                self.admit(environ)
+            except HubError as error:
+                return _start(self._refusal(environ, error), start_response)
+        route = environ["smon.route"]
+        if route is None:
+            return _start(self._unrouted(environ, environ["smon.unrouted"]), start_response)
+        if route.on == "loop" and "smon.defer" in environ:
             return self._at_once(route, environ, start_response)
         return self._bottle(environ, start_response)
 
@@ -75,9 +85,7 @@ class Application:
         if isinstance(answer, Future):
             environ["smon.defer"](answer, self._renderer(route, environ))
             return ()
-        reply = _reply(route, environ, answer)
-        start_response("%d" % reply.status, list(reply.headers))
-        return (reply.body,)
+        return _start(_reply(route, environ, answer), start_response)
 
     # --- the head -------------------------------------------------------------------------------------------------
 
@@ -86,10 +94,9 @@ class Application:
 
         Leaves in environ what was found: smon.route and smon.caller, or smon.bearer where a key is not yet verified.
         """
-        route = self._route(environ)
+        route = environ["smon.route"] = self._route(environ)
         if route is None:
             return "pool", shapes.NAME_MAX
-        environ["smon.route"] = route
         _refuse_foreign_origin(environ)
         lane = self._identify(route, environ)
         if route.body is not None:
@@ -99,7 +106,7 @@ class Application:
         return lane, route.body_bytes
 
     def _route(self, environ: Environ) -> Optional[Route]:
-        """The route of a request; None lets Bottle answer that there is none."""
+        """The route of a request. None for one that changes nothing and has none: a person may have followed a link."""
         method = environ["REQUEST_METHOD"]
         route = self._exact.get(("GET" if method == "HEAD" else method, environ["PATH_INFO"]))
         if route is not None:
@@ -107,8 +114,9 @@ class Application:
         try:
             return self._bottle.match(environ)[0].config["smon"]
         except bottle.HTTPError as error:
+            environ["smon.unrouted"] = _no_route(error)
             if method not in SAFE:
-                raise _unrouted(error) from None
+                raise environ["smon.unrouted"] from None
             return None
 
     def _identify(self, route: Route, environ: Environ) -> str:
@@ -177,8 +185,6 @@ class Application:
         return endpoint
 
     def _answer(self, route: Route, environ: Environ, params: Dict[str, str]) -> Any:
-        if "smon.route" not in environ:  # a front server that does not ask first
-            self.admit(environ)
         caller = environ.get("smon.caller") or self._verify(route, environ)
         body = None if route.body is None else _body(route, environ)
         query = _query(route, environ["QUERY_STRING"])
@@ -211,16 +217,15 @@ class Application:
         headers = (*HEADERS, ("Content-Type", pages.HTML), ("Cache-Control", "no-store"))
         return Reply(error.status, headers, pages.error(self._hub, error))
 
-    def _no_route(self, error: bottle.HTTPError) -> Any:
-        """Bottle found no route, or none for this method; or it failed itself."""
-        environ = bottle.request.environ
-        if error.status_code >= 500:
-            reply = self._refusal(environ, error.exception or error)
-        elif environ["REQUEST_METHOD"] == "OPTIONS" and error.status_code == 405:
-            reply = Reply(204, (*HEADERS, ("Allow", error.headers["Allow"])), b"")
-        else:
-            reply = self._refusal(environ, _unrouted(error))
-        response = _response(reply)
+    def _unrouted(self, environ: Environ, error: HubError) -> Reply:
+        """No such path, or not for this method; OPTIONS is told for which."""
+        if environ["REQUEST_METHOD"] == "OPTIONS" and "Allow" in error.headers:
+            return Reply(204, (*HEADERS, ("Allow", error.headers["Allow"])), b"")
+        return self._refusal(environ, error)
+
+    def _failed(self, error: bottle.HTTPError) -> Any:
+        """Bottle itself failed."""
+        response = _response(self._refusal(bottle.request.environ, error.exception or error))
         bottle.response.status = response.status_code
         for name, value in response.headerlist:
             bottle.response.set_header(name, value)
@@ -237,11 +242,18 @@ def refusal(error: HubError) -> Reply:
     return Reply(error.status, headers, encode(error.body()).encode("utf-8", "replace"))
 
 
-def _unrouted(error: bottle.HTTPError) -> HubError:
+def _no_route(error: bottle.HTTPError) -> HubError:
     if error.status_code == 405:
-        allow = error.headers.get("Allow", "")
+        methods = set(error.headers.get("Allow", "").split(","))
+        allow = ",".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
         return HubError("method_not_allowed", "This path answers only %s." % allow, headers={"Allow": allow})
     return HubError("not_found", "No such path.")
+
+
+def _start(reply: Reply, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """A whole reply by WSGI's way."""
+    start_response("%d %s" % (reply.status, responses.get(reply.status, "")), list(reply.headers))
+    return (reply.body,)
 
 
 def _response(reply: Reply) -> bottle.HTTPResponse:
@@ -295,11 +307,11 @@ def _inflated(environ: Environ, body: bytes, most: int) -> bytes:
     try:
         plain = inflate.decompress(body, most + 1)
     except zlib.error:
-        raise HubError("bad_request", "The body is not gzip.") from None
+        raise HubError("bad_request", "The body is not gzip, or it is damaged.") from None
     if len(plain) > most:
         raise _too_large(most)
     if not inflate.eof or inflate.unused_data:
-        raise HubError("bad_request", "The gzip body is cut short, or something follows it.")
+        raise HubError("bad_request", "The body is not gzip from its beginning to its end.")
     return plain
 
 
@@ -345,6 +357,6 @@ def _squeezed(environ: Environ, status: int, headers: Tuple[Tuple[str, str], ...
     if len(body) < GZIP_FROM_BYTES:
         return Reply(status, headers, body)
     headers = (*headers, ("Vary", "Accept-Encoding"))
-    if "gzip" not in environ.get("HTTP_ACCEPT_ENCODING", ""):
+    if not GZIP_WANTED.search(environ.get("HTTP_ACCEPT_ENCODING", "")):
         return Reply(status, headers, body)
     return Reply(status, (*headers, ("Content-Encoding", "gzip")), gzipped())

@@ -7,7 +7,7 @@ import threading
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from .. import clock, fleet, settings
-from ..bodies import PROCESS
+from ..bodies import DISK_IO_RATE, NETWORK_RATE, PROCESS
 from ..errors import HubError
 from ..store import details, series, servers, services
 from ..store.details import encode
@@ -155,8 +155,8 @@ def live(hub: Hub, call: Call) -> Dict[str, Any]:
 def _live_answer(row: Dict[str, Any]) -> Dict[str, Any]:
     """A stored near-live row in the form in which it was sent, with its time."""
     row = dict(row, timestamp=clock.iso_ms(row.pop("at")))
-    row["network_rate"] = {key: row.pop(key) for key in series.LIVE_COLUMNS[8:12]}
-    row["disk_io_rate"] = {key: row.pop(key) for key in series.LIVE_COLUMNS[12:16]}
+    row["network_rate"] = {key: row.pop(key) for key in NETWORK_RATE.names}
+    row["disk_io_rate"] = {key: row.pop(key) for key in DISK_IO_RATE.names}
     return row
 
 
