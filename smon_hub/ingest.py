@@ -111,7 +111,7 @@ def _prepare(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> Opt
     if numbers["boot_time"] is not None:
         numbers["boot_time"] = clock.iso(numbers["boot_time"])
     blob = details.pack(numbers, payload["processes"], agent, timed)
-    row = (server.row["id"], at, *metrics.row(numbers), blob if _keeps_details(hub, server, at, now) else None)
+    row = (server.row["id"], at, *metrics.row(numbers), blob)
     services_print = None if payload["services"] is None else hash(tuple(payload["services"]))
     return _Prepared(series.Arrival(row, timed), blob, payload, services_print)
 
@@ -119,12 +119,6 @@ def _prepare(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> Opt
 def _timed(payload: Dict[str, Any], now: int) -> bool:
     """Whether the agent's own time is taken."""
     return payload["collected_at"] is not None and payload["collected_at"] <= now + AHEAD_MS
-
-
-def _keeps_details(hub: Hub, server: Server, at: int, now: int) -> bool:
-    """Late data is not given what the clean-up has taken from its neighbours."""
-    known = server.sample
-    return known is None or at >= known.at or at >= now - hub.settings["process_retention_days"] * clock.DAY
 
 
 def _count(agent: Dict[str, Any]) -> Tuple[Any, Any]:

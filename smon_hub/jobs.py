@@ -21,7 +21,6 @@ SLICE_ROWS = 2_000           # deleted at a time for one server: some 20 ms of t
 SLICE_SERVERS = 50           # looked at in one transaction
 JUMP_MS = clock.DAY          # a wall clock that ran so far ahead of the machine's would delete good data
 SETTLED_FACT = "settled_sample"
-DETAILS_FACT = "details_until"
 
 Hub = Any  # hub.Hub, which is passed and never imported
 
@@ -124,17 +123,15 @@ class Jobs:
         keep = self._hub.settings
         before = now - keep["data_retention_days"] * clock.DAY
         plain_before = now - keep["process_retention_days"] * clock.DAY
-        plain_since = int(options.fact(self._hub.engine.read(), DETAILS_FACT, "0"))
+        self.settle()  # which samples are the newest is read from the store
         gone = {
             "samples": self._each_server(lambda db, server: series.drop_samples(
                 db, server.row["id"], before, _newest(server), SLICE_ROWS)),
-            "details": self._each_server(lambda db, server: series.drop_details(
-                db, server.row["id"], plain_since, plain_before, _newest(server), SLICE_ROWS)),
+            "details": self._sliced(lambda db: series.drop_details(db, plain_before, SLICE_ROWS)),
             "service_changes": self._each_server(lambda db, server: services.drop_changes(
                 db, server.row["id"], before, SLICE_ROWS)),
         }
         if not self._stopped:
-            self._hub.engine.write(lambda db: options.note(db, DETAILS_FACT, str(max(plain_since, plain_before))))
             self._sliced(series.give_back)
         if any(gone.values()):
             log.info("Removed %(samples)d samples, details of %(details)d, %(service_changes)d service changes.", gone)

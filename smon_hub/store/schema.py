@@ -54,6 +54,9 @@ CREATE TABLE samples (
     UNIQUE (server, at)
 );
 
+-- Finds the details that are past their keep, however late they came.
+CREATE INDEX samples_with_details ON samples (at) WHERE details IS NOT NULL;
+
 -- A row is one near-live sample; kept for minutes.
 CREATE TABLE live (
     server INTEGER NOT NULL,

@@ -166,11 +166,11 @@ def drop_samples(db: Database, server: int, before: int, keep: int, most: int) -
                       "ORDER BY at LIMIT ?)", [server, before, keep, most]).rowcount
 
 
-def drop_details(db: Database, server: int, since: int, before: int, keep: int, most: int) -> int:
-    """Empty the details of at most `most` of a server's samples taken in a span, but not of the row `keep`."""
-    return db.execute("UPDATE samples SET details = NULL WHERE id IN (SELECT id FROM samples WHERE server = ? "
-                      "AND at >= ? AND at < ? AND id <> ? AND details IS NOT NULL ORDER BY at LIMIT ?)",
-                      [server, since, before, keep, most]).rowcount
+def drop_details(db: Database, before: int, most: int) -> int:
+    """Empty the details of at most `most` samples taken before a moment, but of no server's newest as written back."""
+    return db.execute("UPDATE samples SET details = NULL WHERE id IN (SELECT id FROM samples WHERE details IS NOT NULL "
+                      "AND at < ? AND id NOT IN (SELECT newest_sample FROM servers WHERE newest_sample IS NOT NULL) "
+                      "LIMIT ?)", [before, most]).rowcount
 
 
 def drop_live(db: Database, server: int, before: int, most: int) -> int:
