@@ -19,6 +19,7 @@ BCRYPT_ROUNDS = 5            # a key has 192 random bits need no slow hash, and 
 CACHE_MAX = 20_000           # verified keys; the one unused for longest pays one hash again
 BEARER = re.compile(r"Bearer ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(smk_[0-9a-f]{32,128})")
 LOOPBACK_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
+LOCAL_TOKEN = re.compile(r"Bearer (smh_[0-9a-f]{64})")
 FORWARDING = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED")  # how a proxy's headers begin
 
 
@@ -35,8 +36,23 @@ def new_key() -> str:
     return "smk_" + secrets.token_hex(24)
 
 
+def new_local_token() -> str:
+    """What the command line shows a hub that runs: it lies in the data folder, for its owner alone."""
+    return "smh_" + secrets.token_hex(32)
+
+
+def shows_local_token(header: str, token: str) -> bool:
+    found = LOCAL_TOKEN.fullmatch(header)
+    return found is not None and hmac.compare_digest(found.group(1), token)
+
+
 def key_hash(key: str) -> str:
     return bcrypt.hashpw(key.encode("ascii"), bcrypt.gensalt(BCRYPT_ROUNDS)).decode("ascii")
+
+
+def export_key(key: str) -> str:
+    """What signs an agent's spool exports: derived from its key, so that the key itself is in no file that travels."""
+    return hmac.new(key.encode("ascii"), b"smon spool export", hashlib.sha256).hexdigest()
 
 
 def bearer(header: str) -> Optional[Tuple[str, str]]:

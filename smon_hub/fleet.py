@@ -20,7 +20,7 @@ _MOUNT, _PERCENT = DISK.names.index("mountpoint"), DISK.names.index("percent")
 BEATS_MISSED = 2.5         # silence of so many beats is more than a lost packet
 DISKS_SHOWN = 3            # on a card
 AHEAD_KEPT = 1_000         # an agent's buffer and some more
-HIDDEN = ("id", "uuid", "key_hash", "newest_sample", "live_minutes", "last_seen_at")  # not shown as they are
+HIDDEN = ("id", "uuid", "key_hash", "export_key", "newest_sample", "live_minutes", "last_seen_at")  # in no answer
 
 CARD_COLUMNS = ("id", "name", "hostname", "group", "ip", "os", "tags", "status", "flags", "last_seen_at", "cpu",
                 "memory", "disks", "uptime_seconds", "alerts", "critical")

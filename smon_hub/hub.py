@@ -5,16 +5,15 @@ from __future__ import annotations
 import errno
 import itertools
 import logging
-import os
 import ssl
-import sys
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 from . import clock, settings
 from .assets import Assets
-from .auth import Keys
+from .auth import Keys, new_local_token
 from .config import Config
 from .fleet import Fleet, loaded
+from .folder import Folder, FolderUnusable, Running
 from .jobs import SETTLED_FACT, Jobs
 from .ratelimit import RateLimit
 from .serve import Server as FrontServer
@@ -22,11 +21,6 @@ from .store import options, series, servers
 from .store.engine import DatabaseUnusable, Engine, Trouble
 from .web.app import Application, refusal
 from .web.dashboard_api import Overview
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 LANES = {"pool": (6, 256), "keys": (1, 1_024)}  # threads and waiting requests; bcrypt has a queue of its own
 
@@ -53,7 +47,8 @@ class Hub:
         self.jobs = Jobs(self)
         self.application = Application(self)
         self._tls: Optional[Tls] = None
-        self._lock_file: Any = None
+        self.local_token = new_local_token()
+        self._folder = Folder(config.data_dir)
 
     @staticmethod
     def now() -> int:
@@ -62,12 +57,12 @@ class Hub:
 
     def open(self) -> None:
         """Lock the data folder, open the database, load what is in memory. Raises CanNotStart."""
-        self._take_folder()
         try:
+            self._folder.take()
             self.engine.start()
             self.settings.update(options.stored(self.engine.read()))
             self._load_fleet(self.engine.read())
-        except DatabaseUnusable as error:
+        except (FolderUnusable, DatabaseUnusable) as error:
             raise CanNotStart(str(error)) from None
         except Trouble as error:
             raise CanNotStart(str(self.engine.unusable(error))) from None
@@ -85,7 +80,17 @@ class Hub:
                 error.strerror or error)
             raise CanNotStart("Port %d on %s %s; choose another with --port or --host." % (
                 self.config.port, self.config.host, why)) from None
+        self._tell(front.addresses[0])
         return front
+
+    def _tell(self, address: Tuple[str, int]) -> None:
+        """How the command line on this machine reaches this hub."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address[0], address[0])
+        scheme = "https" if self._tls else "http"
+        try:
+            self._folder.tell(Running("%s://%s:%d" % (scheme, host, address[1]), self.local_token))
+        except FolderUnusable as error:
+            raise CanNotStart(str(error)) from None
 
     def reload(self) -> None:
         """Take up a renewed certificate; the one in force stays when the new one can not be used."""
@@ -99,7 +104,7 @@ class Hub:
         """Write back and close, once nothing is answered any more."""
         self.jobs.stop()
         self.engine.stop()
-        self._lock_file.close()
+        self._folder.release()
 
     def change_settings(self, changes: Dict[str, Any]) -> None:
         """Store checked settings and take them up."""
@@ -121,22 +126,6 @@ class Hub:
                 self.fleet.move(server, loaded(sample))
                 self.fleet.seen(server, min(sample.at, self.now()))
 
-    def _take_folder(self) -> None:
-        """Make the data folder and lock it: two hubs on one folder would each show half."""
-        folder = self.config.data_dir
-        try:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-            self._lock_file = open(os.path.join(folder, "smon.lock"), "a+", encoding="ascii")
-        except OSError as error:
-            raise CanNotStart("The data folder %s can not be written: %s." % (folder, error.strerror)) from None
-        try:
-            _lock(self._lock_file)
-        except OSError:
-            raise CanNotStart("The data folder %s is in use by another hub." % folder) from None
-        self._lock_file.truncate(0)
-        self._lock_file.write("%d\n" % os.getpid())
-        self._lock_file.flush()
-
 
 class Tls:
     """The certificate in force; `reload` takes up a renewed one."""
@@ -157,11 +146,3 @@ class Tls:
         except (OSError, ssl.SSLError) as error:
             raise CanNotStart("The certificate %s with key %s can not be used: %s." % (*self._files, error)) from None
         return context
-
-
-def _lock(stream: Any) -> None:
-    """Raises OSError when another process holds it."""
-    if sys.platform == "win32":
-        msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -54,12 +54,15 @@ def sample(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> "Futu
 
 
 def samples(hub: Hub, server: Server, payloads: List[Dict[str, Any]], now: int,
-            answer: Callable[[List[Dict[str, Any]]], Any]) -> "Future[Any]":
-    """Store clean payloads in their order, in one transaction. answer(results) becomes the future's value."""
+            answer: Callable[[List[Dict[str, Any]]], Any], seen_at: Optional[int] = None) -> "Future[Any]":
+    """Store clean payloads in their order, in one transaction. answer(results) becomes the future's value.
+
+    seen_at: the sign of life that they are, when that is not now.
+    """
     prepared = [_prepare(hub, server, payload, now) for payload in payloads]
 
     def after(stored: List[Optional[Newest]]) -> Any:
-        hub.fleet.seen(server, now)
+        hub.fleet.seen(server, now if seen_at is None else seen_at)
         for one, newest in zip(prepared, stored):
             if one is not None and newest is not None:
                 _move(hub, server, newest, one)

@@ -13,6 +13,7 @@ CREATE TABLE servers (
     id INTEGER PRIMARY KEY,
     uuid TEXT NOT NULL UNIQUE,
     key_hash TEXT NOT NULL,
+    export_key TEXT NOT NULL,
     hostname TEXT NOT NULL,
     display_name TEXT NOT NULL,
     group_name TEXT NOT NULL,

@@ -7,9 +7,9 @@ from typing import Any, Collection, Dict, Iterable, List, Optional, Tuple
 
 from .engine import Database
 
-COLUMNS = ("uuid", "key_hash", "hostname", "display_name", "group_name", "ip_address", "os_info", "tags", "notes",
-           "alert_cpu_threshold", "alert_memory_threshold", "alert_disk_threshold", "collection_interval", "may_be_off",
-           "approved", "live_minutes", "registered_at", "last_seen_at", "newest_sample")
+COLUMNS = ("uuid", "key_hash", "export_key", "hostname", "display_name", "group_name", "ip_address", "os_info", "tags",
+           "notes", "alert_cpu_threshold", "alert_memory_threshold", "alert_disk_threshold", "collection_interval",
+           "may_be_off", "approved", "live_minutes", "registered_at", "last_seen_at", "newest_sample")
 FLAGS = ("may_be_off", "approved")
 REMOVED_FROM = ("samples", "live", "services", "service_changes")  # every table that is keyed by server
 

@@ -24,9 +24,9 @@ def register(hub: Hub, call: Call) -> Dict[str, Any]:
     if not approved:
         _check_room(hub)
     key = auth.new_key()
-    row = _row(call, auth.key_hash(key), approved)
+    row = _row(call, key, approved)
     row = hub.engine.write(lambda db: {**row, "id": servers.add(db, row)}, lambda done: hub.fleet.add(done).row)
-    return {"server_id": row["uuid"], "api_key": key,
+    return {"server_id": row["uuid"], "api_key": key, "export_key": row["export_key"],
             "message": "Server registered successfully." if approved
             else "Server registered; it waits for approval on the dashboard."}
 
@@ -64,10 +64,11 @@ def _check_room(hub: Hub) -> None:
                        % PENDING_MAX)
 
 
-def _row(call: Call, key_hash: str, approved: bool) -> Dict[str, Any]:
+def _row(call: Call, key: str, approved: bool) -> Dict[str, Any]:
     body = call.body
-    return {"uuid": str(uuid.uuid4()), "key_hash": key_hash, "hostname": body["hostname"],
-            "display_name": body["display_name"] or body["hostname"], "group_name": body["group_name"] or DEFAULT_GROUP,
+    return {"uuid": str(uuid.uuid4()), "key_hash": auth.key_hash(key), "export_key": auth.export_key(key),
+            "hostname": body["hostname"], "display_name": body["display_name"] or body["hostname"],
+            "group_name": body["group_name"] or DEFAULT_GROUP,
             "ip_address": body["ip_address"] or call.caller.address, "os_info": body["os_info"] or "",
             "tags": body["tags"] or [], "notes": "", "alert_cpu_threshold": DEFAULT_THRESHOLD,
             "alert_memory_threshold": DEFAULT_THRESHOLD, "alert_disk_threshold": DEFAULT_THRESHOLD,

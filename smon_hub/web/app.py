@@ -24,7 +24,7 @@ from ..http import Reply
 from ..store import engine
 from ..store.details import encode
 from . import pages
-from .call import ANY, GZIP_LEVEL, Call, File, Route, Text
+from .call import ANY, FILE, GZIP_LEVEL, Call, File, Route, Text
 from .routes import ROUTES
 
 log = logging.getLogger("smon.web")
@@ -34,7 +34,7 @@ GZIP_FROM_BYTES = 1_024
 GZIP_WANTED = re.compile(r"(?:^|[ ,])gzip *(?:$|,|; *q=(?!0(?:\.0*)?(?:$|[ ,])))", re.IGNORECASE)  # and not q=0
 QUERY_MAX = 20               # parameters; no route has more than three
 ANSWER_SECONDS = 30          # how long a foreign WSGI server's thread waits for the commit
-JSON = "application/json"
+JSON, BINARY = "application/json", "application/octet-stream"
 SAFE = ("GET", "HEAD", "OPTIONS")
 HEADERS = (
     ("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -124,7 +124,8 @@ class Application:
         address = auth.client_address(environ, self._hub.config.trusted_proxies)
         if route.auth == "agent":
             return self._identify_agent(route, environ, address)
-        local = auth.locally_trusted(environ, self._hub.config.trusted_proxies)
+        local = (auth.locally_trusted(environ, self._hub.config.trusted_proxies)
+                 or auth.shows_local_token(environ.get("HTTP_AUTHORIZATION", ""), self._hub.local_token))
         if route.auth != "open" and not local:
             raise HubError("unauthorized", "This hub has no account yet: only programs on its own machine may ask.")
         if route.limited:
@@ -277,12 +278,15 @@ def _refuse_foreign_origin(environ: Environ) -> None:
 
 def _check_type(route: Route, environ: Environ) -> None:
     given = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-    if given != JSON and (given or route.auth not in ("agent", "open")):
-        raise HubError("unsupported_type", "The body must be sent as Content-Type: application/json.")
+    wanted = BINARY if route.body is FILE else JSON
+    if given != wanted and (given or route.auth not in ("agent", "open")):
+        raise HubError("unsupported_type", "The body must be sent as Content-Type: %s." % wanted)
 
 
 def _body(route: Route, environ: Environ) -> Any:
     """The declared members of the JSON body. Raises HubError."""
+    if route.body is FILE:
+        return _raw(environ, route.body_bytes)
     given = shapes.parse(_inflated(environ, _raw(environ, route.body_bytes), route.body_bytes))
     return given if route.body is ANY or route.body is None else shapes.clean(route.body, given)
 

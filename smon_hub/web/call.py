@@ -13,6 +13,7 @@ BODY_BYTES = 1 << 20
 BATCH_BYTES = 8 << 20
 GZIP_LEVEL = 5           # 6 takes half as long again for two percent
 ANY = Shape("any")       # the handler checks this body itself
+FILE = Shape("file")     # this body is not JSON: the handler is given its bytes
 
 
 class Call(NamedTuple):
@@ -53,8 +54,8 @@ class Route(NamedTuple):
     """A line of the contract.
 
     path: `{name}` stands for one segment. auth: open, agent, viewer or admin. body: the shape of the JSON body, ANY
-    for a body that the handler checks, None where none is read. query: a row for each parameter. on: "loop" for what
-    never waits. limited: counts for the rate limit. summary: one sentence for the API document.
+    or FILE for one that the handler checks, None where none is read. query: a row for each parameter. on: "loop" for
+    what never waits. limited: counts for the rate limit. summary: one sentence for the API document.
     """
 
     method: str

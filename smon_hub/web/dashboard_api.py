@@ -6,7 +6,7 @@ import hashlib
 import threading
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from .. import clock, fleet, settings
+from .. import clock, fleet, intake, settings
 from ..bodies import DISK_IO_RATE, NETWORK_RATE, PROCESS
 from ..errors import HubError
 from ..store import details, series, servers, services
@@ -189,6 +189,11 @@ def change_settings(hub: Hub, call: Call) -> Dict[str, Any]:
     """Change the settings that were sent: all of them, or none when one is wrong."""
     hub.change_settings(settings.clean(call.body))
     return {"status": "ok", "settings": settings.answer(hub.settings)}
+
+
+def take_export(hub: Hub, call: Call) -> Dict[str, Any]:
+    """Store what an agent that can not reach the hub sent by other means."""
+    return {"status": "ok", **intake.take(hub, call.body, call.now)}
 
 
 def clean_up(hub: Hub, call: Call) -> Dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .. import bodies
+from .. import bodies, intake
 from ..settings import Setting
 from ..shapes import Time
 from . import agent_api, dashboard_api, pages
-from .call import ANY, BATCH_BYTES, Route
+from .call import ANY, BATCH_BYTES, FILE, Route
 
 HOURS = Setting("hours", int, 24, "Hours of history.", "", min=1, max=8_760)
 AT = Setting("at", Time, None, "Show processes as they were then.", "")
@@ -39,6 +39,8 @@ ROUTES = (
           "Near-live samples and their statistics.", query=(MINUTES, BENCHMARK, SINCE)),
     Route("GET", "/api/dashboard/settings", dashboard_api.read_settings, "viewer", "Every setting."),
     Route("PATCH", "/api/dashboard/settings", dashboard_api.change_settings, "admin", "Change settings.", body=ANY),
+    Route("POST", "/api/dashboard/import", dashboard_api.take_export, "admin",
+          "Take in an agent's spool export, as it is.", body=FILE, body_bytes=intake.FILE_BYTES),
     Route("DELETE", "/api/dashboard/settings", dashboard_api.clean_up, "admin",
           "Remove what is past its retention."),
 

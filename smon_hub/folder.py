@@ -1,0 +1,96 @@
+"""The data folder: one hub at a time, and how the command line finds the hub that runs on it.
+
+What a running hub tells the command line lies in a file that only the folder's owner can read: its address, and a token
+of this start that makes the reader admin. Whoever can read the folder has the database anyway.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, NamedTuple, Optional
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+LOCK, RUNNING = "smon.lock", "hub.json"
+
+
+class FolderUnusable(Exception):
+    """Why the folder can not be used, in a sentence that names it."""
+
+
+class Running(NamedTuple):
+    """How to reach the hub that runs."""
+
+    url: str
+    token: str
+
+
+class Folder:
+    """A data folder, held by this process from take() to release()."""
+
+    def __init__(self, path: str):
+        self.path = path
+        self._lock: Any = None
+
+    def take(self) -> None:
+        """Make the folder and lock it: two hubs on one folder would each show half. Raises FolderUnusable."""
+        try:
+            os.makedirs(self.path, mode=0o700, exist_ok=True)
+            self._lock = open(os.path.join(self.path, LOCK), "a+", encoding="ascii")
+        except OSError as error:
+            raise FolderUnusable("The data folder %s can not be written: %s." % (self.path, error.strerror)) from None
+        try:
+            _lock(self._lock)
+        except OSError:
+            raise FolderUnusable("The data folder %s is in use by another hub." % self.path) from None
+        self._lock.truncate(0)
+        self._lock.write("%d\n" % os.getpid())
+        self._lock.flush()
+
+    def tell(self, running: Running) -> None:
+        """Let the command line know how to reach this hub. Raises FolderUnusable."""
+        name = os.path.join(self.path, RUNNING)
+        try:
+            new = os.open(name + ".new", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+            with open(new, "w", encoding="ascii") as file:
+                json.dump(running._asdict(), file)
+            os.replace(name + ".new", name)
+        except OSError as error:
+            raise FolderUnusable("%s can not be written: %s." % (name, error.strerror)) from None
+
+    def release(self) -> None:
+        """Forget what was told, and let another hub take the folder."""
+        try:
+            os.unlink(os.path.join(self.path, RUNNING))
+        except FileNotFoundError:
+            pass  # this hub never came so far as to tell
+        self._lock.close()
+
+    def running(self) -> Optional[Running]:
+        """The hub that runs on this folder, if one does and can be read of."""
+        try:
+            self.take()
+        except FolderUnusable:
+            return self._told()
+        self._lock.close()
+        return None
+
+    def _told(self) -> Optional[Running]:
+        try:
+            with open(os.path.join(self.path, RUNNING), encoding="ascii") as file:
+                return Running(**json.load(file))
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+def _lock(stream: Any) -> None:
+    """Raises OSError when another process holds it."""
+    if sys.platform == "win32":
+        msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
