@@ -19,11 +19,15 @@ from .store.series import Sample
 _MOUNT, _PERCENT = DISK.names.index("mountpoint"), DISK.names.index("percent")
 BEATS_MISSED = 2.5         # silence of so many beats is more than a lost packet
 DISKS_SHOWN = 3            # on a card
+AHEAD = "clock_ahead_seconds"  # beside what the agent says of itself: by how much its clock can not be right
 AHEAD_KEPT = 1_000         # an agent's buffer and some more
 HIDDEN = ("id", "uuid", "key_hash", "export_key", "newest_sample", "live_minutes", "last_seen_at")  # in no answer
 
 CARD_COLUMNS = ("id", "name", "hostname", "group", "ip", "os", "tags", "status", "flags", "last_seen_at", "cpu",
                 "memory", "disks", "uptime_seconds", "alerts", "critical")
+
+
+Count = Tuple[Optional[str], Optional[int]]
 
 
 class Newest(NamedTuple):
@@ -36,21 +40,21 @@ class Newest(NamedTuple):
     card: Tuple[Any, ...]          # see card()
     blob: Optional[bytes]          # the whole payload, as store/details.py packs it
 
-    def counted(self) -> Tuple[Optional[str], Optional[int]]:
-        """(boot id, sequence): the agent's own count of its samples."""
-        agent = self.agent or {}
-        return agent.get("boot_id"), agent.get("sequence")
-
     def supersedes(self, other: "Optional[Newest]") -> bool:
         """The agent's own count decides where it can, so that a clock set back does not freeze a server."""
         if other is None:
             return True
-        (boot, sequence), (other_boot, other_sequence) = self.counted(), other.counted()
+        (boot, sequence), (other_boot, other_sequence) = counted(self.agent), counted(other.agent)
         if sequence is not None and other_sequence is not None and boot == other_boot:
             return sequence > other_sequence
         if not self.timed:
             return self.id > other.id
         return (self.at, self.id) > (other.at, other.id)
+
+
+def counted(agent: Optional[Dict[str, Any]]) -> Count:
+    """The agent's own count of its samples: of which boot of the machine, and the how-manieth."""
+    return (agent.get("boot_id"), agent.get("sequence")) if agent else (None, None)
 
 
 def card(numbers: Dict[str, Any]) -> Tuple[Any, ...]:
@@ -75,15 +79,16 @@ def _fullness(disk: List[Any]) -> float:
 class Server:
     """One server now. row holds the columns of its table; changes replace it whole."""
 
-    __slots__ = ("row", "last_seen_at", "sample", "services_print", "ahead", "_texts")
+    __slots__ = ("row", "last_seen_at", "sample", "services_print", "ahead", "_texts", "_entry")
 
     def __init__(self, row: Dict[str, Any]):
         self.row = row
         self.last_seen_at: int = row["last_seen_at"]
         self.sample: Optional[Newest] = None
         self.services_print: Optional[int] = None  # hash of the services last written, to skip equal ones
-        self.ahead: Deque[Tuple[Any, Any]] = deque(maxlen=AHEAD_KEPT)  # counts of samples whose time can not be taken
+        self.ahead: Deque[Count] = deque(maxlen=AHEAD_KEPT)  # where no time tells a replay, the agent's count does
         self._texts: Optional[Tuple[str, str]] = None
+        self._entry: Optional[str] = None
 
     def silence_limit(self, stale_minutes: int) -> float:
         """Milliseconds of silence after which the server counts as offline."""
@@ -129,12 +134,17 @@ class Server:
         numbers = details.unpack(self.sample.blob)["metrics"]
         return {"timestamp": clock.iso(self.sample.at), **numbers, "disks": DISK.dicts(numbers["disks"])}
 
-    def entry(self, now: int, stale_minutes: int) -> Dict[str, Any]:
-        """Its object in the seed's overview."""
-        return {**self.answer(now, stale_minutes), "metrics": self.metrics(), "alert_count": 0, "critical_count": 0}
+    def entry(self) -> str:
+        """The opening of its object in the seed's overview, as JSON: all but what depends on the time."""
+        if self._entry is None:
+            self._entry = encode({**self.columns(), "agent": self.sample.agent if self.sample else None,
+                                  "flags": self.flags(), "metrics": self.metrics(), "alert_count": 0,
+                                  "critical_count": 0})[:-1]
+        return self._entry
 
     def put(self, row: Optional[Dict[str, Any]] = None, sample: Optional[Newest] = None) -> None:
-        self.row, self.sample, self._texts = row or self.row, sample or self.sample, None
+        self.row, self.sample = row or self.row, sample or self.sample
+        self._texts = self._entry = None
 
 
 class Fleet:
@@ -180,6 +190,8 @@ class Fleet:
     def move(self, server: Server, sample: Newest) -> None:
         """A sample was stored; it becomes the current state unless a newer one is."""
         self.settled_sample = max(self.settled_sample, sample.id)
+        if sample.agent and AHEAD in sample.agent and sample.agent.get("sequence") is not None:
+            server.ahead.append(counted(sample.agent))
         if sample.supersedes(server.sample):
             server.put(sample=sample)
             with self._lock:
@@ -214,4 +226,11 @@ class Fleet:
         return "[%s]" % ",".join(
             '%s,"%s",%s,"%s",%s,0,0]' % (server.texts()[0], server.status(now, stale_minutes), encode(server.flags()),
                                          clock.iso(server.last_seen_at), server.texts()[1])
+            for server in self.servers())
+
+    def entries(self, now: int, stale_minutes: int) -> str:
+        """JSON objects as the seed's overview has them, one a server."""
+        return "[%s]" % ",".join(
+            '%s,"status":"%s","last_seen_at":"%s"}' % (
+                server.entry(), server.status(now, stale_minutes), clock.iso(server.last_seen_at))
             for server in self.servers())

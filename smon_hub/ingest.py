@@ -105,8 +105,8 @@ def _prepare(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> Opt
     numbers, agent, taken_at = payload["metrics"], payload["agent"], payload["collected_at"]
     timed = _timed(payload, now)
     if taken_at is not None and not timed:
-        agent = payload["agent"] = {**(agent or {}), "clock_ahead_seconds": (taken_at - now) // 1000}
-        if _count(agent) in server.ahead:
+        agent = payload["agent"] = {**(agent or {}), fleet.AHEAD: (taken_at - now) // 1000}
+        if fleet.counted(agent) in server.ahead:
             return None
     at = taken_at if timed else now
     if at < now - hub.settings["data_retention_days"] * clock.DAY:
@@ -122,11 +122,6 @@ def _prepare(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> Opt
 def _timed(payload: Dict[str, Any], now: int) -> bool:
     """Whether the agent's own time is taken."""
     return payload["collected_at"] is not None and payload["collected_at"] <= now + AHEAD_MS
-
-
-def _count(agent: Dict[str, Any]) -> Tuple[Any, Any]:
-    """Where no time identifies a sample, the agent's own count does; one that does not count is never a repetition."""
-    return agent.get("boot_id"), agent["sequence"] if agent.get("sequence") is not None else object()
 
 
 def _live_numbers(payload: Dict[str, Any]) -> List[Any]:
@@ -188,8 +183,6 @@ def _move(hub: Hub, server: Server, newest: Newest, one: _Prepared) -> None:
     hub.fleet.move(server, newest)
     if server.sample is newest and one.services_print is not None:
         server.services_print = one.services_print
-    if newest.agent and "clock_ahead_seconds" in newest.agent:
-        server.ahead.append(_count(newest.agent))
 
 
 def _result(hub: Hub, one: Optional[_Prepared], newest: Optional[Newest]) -> Dict[str, Any]:

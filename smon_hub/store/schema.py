@@ -8,9 +8,10 @@ from __future__ import annotations
 
 SCHEMA = """
 -- A row is a watched server. Its newest sample and last sign of life are written back now and then, not with
--- each sample: they are rebuilt from the samples that are younger than `settled_sample` in `meta`.
+-- each sample: they are rebuilt from the samples that are younger than `settled_sample` in `meta`. An id is never used
+-- again: what a removed server left must not become a new one's.
 CREATE TABLE servers (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     uuid TEXT NOT NULL UNIQUE,
     key_hash TEXT NOT NULL,
     export_key TEXT NOT NULL,

@@ -17,12 +17,10 @@ Row = Dict[str, Any]
 
 
 def add(db: Database, row: Row) -> int:
-    """Insert a server; its new id. Ids of removed servers whose rows are still there are not used again."""
-    highest = db.execute("SELECT MAX(id) FROM (SELECT id FROM servers UNION ALL SELECT server FROM removals) AS used")
-    server = (highest.fetchone()[0] or 0) + 1
-    db.execute("INSERT INTO servers (id, %s) VALUES (?%s)" % (", ".join(COLUMNS), ", ?" * len(COLUMNS)),
-               [server, *(_stored(key, row[key]) for key in COLUMNS)])
-    return server
+    """Insert a server; its new id."""
+    done = db.execute("INSERT INTO servers (%s) VALUES (?%s)" % (", ".join(COLUMNS), ", ?" * (len(COLUMNS) - 1)),
+                      [_stored(key, row[key]) for key in COLUMNS])
+    return done.lastrowid or 0
 
 
 def rows(db: Database) -> List[Row]:

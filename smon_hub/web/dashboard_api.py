@@ -65,7 +65,7 @@ def _summary(hub: Hub, now: int) -> str:
 def _whole(hub: Hub, now: int) -> str:
     stale = hub.settings["stale_threshold_minutes"]
     return '{"summary":%s,"servers":%s,"alerts":[]}' % (
-        _summary(hub, now), encode([server.entry(now, stale) for server in hub.fleet.servers()]))
+        _summary(hub, now), hub.fleet.entries(now, stale))
 
 
 def _cards(hub: Hub, now: int) -> str:

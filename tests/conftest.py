@@ -1,0 +1,38 @@
+"""Fixtures for every room: a hub of the test module, a hub of one test, a caller with an address of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.processes import HubProcess
+
+
+def _end(hub: HubProcess) -> None:
+    """End the hub; one that a test ended itself has nothing more to show."""
+    if hub.running:
+        assert hub.stop() == 0, hub.log
+    assert "Traceback" not in hub.log, hub.log
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    """One hub for a whole test module. Its tests register servers of their own and leave the settings as they were."""
+    running = HubProcess(tmp_path_factory.mktemp("hub") / "data")
+    yield running
+    _end(running)
+
+
+@pytest.fixture
+def fresh_hub(tmp_path):
+    """A hub for one test that changes settings, counts what is there, or ends the hub."""
+    running = HubProcess(tmp_path / "data")
+    yield running
+    _end(running)
+
+
+@pytest.fixture
+def client(hub):
+    """A caller of the module's hub that keeps its own address for the whole test."""
+    caller = hub.client()
+    yield caller
+    caller.close()

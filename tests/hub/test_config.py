@@ -1,0 +1,107 @@
+"""Start-up options from a file, the environment and flags."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from smon_hub import config
+from smon_hub.config import OPTIONS, ConfigError, load
+
+
+@pytest.fixture
+def ini(tmp_path):
+    """write(text) -> the path of a config file."""
+    def write(text):
+        path = tmp_path / "hub.ini"
+        path.write_bytes(text.encode("latin-1"))
+        return str(path)
+    return write
+
+
+def test_without_anything_every_option_has_its_default():
+    options = load([], {})
+    assert options.host == "0.0.0.0" and options.port == 3000 and options.trusted_proxies == ()
+    assert options.database == os.path.join("smon_data", "smon.db")
+    assert set(options._fields) == {option.key for option in OPTIONS}
+
+
+def test_a_file_yields_to_the_environment_and_that_to_a_flag(ini):
+    path = ini("[hub]\nport = 1001\nhost = 192.0.2.1\ndata_dir = /var/lib/a\n")
+    options = load(["--config", path, "--port", "1003"], {"SMON_PORT": "1002", "SMON_HOST": "192.0.2.2"})
+    assert (options.port, options.host, options.data_dir) == (1003, "192.0.2.2", "/var/lib/a")
+
+
+def test_the_environment_may_name_the_file(ini):
+    assert load([], {"SMON_CONFIG": ini("[hub]\nlog_level = debug\n")}).log_level == "DEBUG"
+
+
+def test_every_option_can_be_set_in_all_three_ways(ini):
+    values = {"host": "h", "port": "1", "data_dir": "d", "database": "f", "tls_cert": "c", "tls_key": "k",
+              "trusted_proxies": "192.0.2.1", "log_level": "ERROR"}
+    assert set(values) == {option.key for option in OPTIONS} - {"config"}
+    by_flags = load([part for key, text in values.items() for part in ("--" + key.replace("_", "-"), text)], {})
+    by_environment = load([], {"SMON_" + key.upper(): text for key, text in values.items()})
+    path = ini("[hub]\n" + "".join("%s = %s\n" % pair for pair in values.items()))
+    assert by_flags == by_environment == load(["--config", path], {})._replace(config="")
+
+
+def test_proxies_are_a_list_and_blanks_do_not_count():
+    assert load(["--trusted-proxies", " 192.0.2.1, ,2001:db8::1,"], {}).trusted_proxies == ("192.0.2.1", "2001:db8::1")
+
+
+@pytest.mark.parametrize("arguments, environment, sentence", [
+    (["--port", "65536"], {}, "--port must be a number from 0 to 65535, not '65536'."),
+    (["--port", "-1"], {}, "--port must be a number from 0 to 65535, not '-1'."),
+    (["--port", ""], {}, "--port must be a number from 0 to 65535, not ''."),
+    (["--port", "\u0663"], {}, "--port must be a number from 0 to 65535, not '\u0663'."),
+    ([], {"SMON_PORT": "web"}, "environment variable SMON_PORT must be a number from 0 to 65535, not 'web'."),
+    (["--log-level", "loud"], {}, "--log-level must be one of DEBUG, INFO, WARNING, ERROR, not 'loud'."),
+    (["--tls-cert", "c.pem"], {}, "tls_cert and tls_key go together: one of them is missing."),
+    ([], {"SMON_TLS_KEY": "k.pem"}, "tls_cert and tls_key go together: one of them is missing."),
+    (["--database", "postgresql://db/x"], {}, "database must be the path of a SQLite file, not a postgresql address."),
+    (["--config", "/no/such/file"], {}, "The config file /no/such/file can not be read: No such file or directory."),
+])
+def test_an_unusable_option_is_named_with_where_it_came_from(arguments, environment, sentence):
+    with pytest.raises(ConfigError) as error:
+        load(arguments, environment)
+    assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize("text, says", [
+    ("port = 1\n", "is not INI"),
+    ("[hub]\nport = 1\nport = 2\n", "is not INI"),
+    ("[hub]\nhost = \xff\n", "is not INI"),
+    ("[hub]\nprot = 1\n", "prot is not known; only [hub] with"),
+    ("[web]\nport = 1\n", "[web] is not known; only [hub] with"),
+    ("[hub]\nconfig = other.ini\n", "config is not known"),
+    ("[hub]\nport = 99999\n", "port in "),
+    ("[DEFAULT]\nport = 1\n", "is not known"),
+])
+def test_a_config_file_is_taken_whole_or_refused(ini, text, says):
+    path = ini(text)
+    with pytest.raises(ConfigError) as error:
+        load(["--config", path], {})
+    assert says in str(error.value) and path in str(error.value)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
+def test_help_and_version_end_well(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        load(arguments, {})
+    assert end.value.code == 0
+    assert "smon" in capsys.readouterr().out
+
+
+def test_help_tells_every_option(capsys):
+    with pytest.raises(SystemExit):
+        load(["--help"], {})
+    said = " ".join(capsys.readouterr().out.split())
+    assert all(option.sentence in said for option in config.OPTIONS)
+
+
+def test_an_unknown_flag_ends_with_status_2():
+    with pytest.raises(SystemExit) as end:
+        load(["--prot", "1"], {})
+    assert end.value.code == 2
