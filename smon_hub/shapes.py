@@ -109,7 +109,7 @@ def parse(body: bytes) -> Any:
     if _SLOW_DIGITS and _SLOW_DIGITS.search(body):
         raise HubError("bad_request", "The body holds a number of more than 400 digits.")
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+        return _decode(body.decode("utf-8"))
     except UnicodeDecodeError:
         raise HubError("bad_request", "The body is not UTF-8.") from None
     except json.JSONDecodeError as error:
@@ -137,6 +137,9 @@ _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 def _no_constant(name: str) -> None:
     raise ValueError("%s is not JSON" % name)
+
+
+_decode = json.JSONDecoder(parse_constant=_no_constant).decode
 
 
 def _too_deep(body: bytes) -> bool:

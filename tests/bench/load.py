@@ -1,0 +1,96 @@
+"""The load process: some connections, each sending its next request when the last one is answered.
+
+Run by hub.py as `python load.py`, with a plan as JSON on its standard input and the result as JSON on its output.
+Raw sockets and requests made of three prebuilt pieces keep its own cost far below the server's.
+"""
+
+from __future__ import annotations
+
+import json
+import selectors
+import socket
+import sys
+import time
+from datetime import datetime, timedelta, timezone
+from typing import Any, Dict, List
+
+MOMENT = b"0000-00-00T00:00:00.000Z"  # in the body of a plan, replaced by a moment that this server has not sent yet
+SECOND_FORMAT = "%Y-%m-%dT%H:%M:%S"
+
+
+class Connection:
+    """One kept-alive connection that speaks for its share of the servers in turn."""
+
+    def __init__(self, plan: Dict[str, Any], heads: List[bytes]):
+        self.sock = socket.create_connection((plan["host"], plan["port"]))
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.heads = heads
+        self.before, _, self.after = plan["body"].encode("utf-8").partition(MOMENT)
+        self.turn = 0
+        self.began = 0.0
+        self.waiting = b""
+
+    def send(self, start: datetime) -> None:
+        """The next server's next sample. A server's moments are a millisecond apart, so none comes twice."""
+        lap, which = divmod(self.turn, len(self.heads))
+        self.turn += 1
+        at = start + timedelta(milliseconds=lap)
+        moment = "%s.%03dZ" % (at.strftime(SECOND_FORMAT), at.microsecond // 1000)
+        self.began = time.perf_counter()
+        self.sock.sendall(b"".join((self.heads[which], self.before, moment.encode("ascii"), self.after)))
+
+    def receive(self) -> bool:
+        """Read what came; true when the answer is whole. Raises RuntimeError for any answer but 200."""
+        data = self.sock.recv(65536)
+        if not data:
+            raise RuntimeError("The server closed a connection.")
+        self.waiting += data
+        head, found, body = self.waiting.partition(b"\r\n\r\n")
+        if not found or len(body) < content_length(head):
+            return False
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(self.waiting.decode("latin-1"))
+        self.waiting = b""
+        return True
+
+
+def content_length(head: bytes) -> int:
+    return int(head.lower().partition(b"\r\ncontent-length:")[2].split(b"\r\n", 1)[0])
+
+
+def run(plan: Dict[str, Any]) -> Dict[str, Any]:
+    """Drive the server for the planned seconds or requests; the figures of what was answered meanwhile."""
+    selector = selectors.DefaultSelector()
+    heads = [head.encode("ascii") for head in plan["heads"]]
+    count = plan["connections"]
+    connections = [Connection(plan, heads[number::count]) for number in range(count)]
+    start = datetime.now(timezone.utc)
+    began = time.perf_counter()
+    until, most = began + plan["seconds"], plan["requests"]
+    for connection in connections:
+        selector.register(connection.sock, selectors.EVENT_READ, connection)
+        connection.send(start)
+    waits: List[float] = []
+    unanswered = count
+    while unanswered:
+        for key, _ in selector.select():
+            connection = key.data
+            if not connection.receive():
+                continue
+            now = time.perf_counter()
+            waits.append(now - connection.began)
+            if now < until and len(waits) + unanswered <= most:
+                connection.send(start)
+            else:
+                unanswered -= 1
+    return figures(waits, time.perf_counter() - began)
+
+
+def figures(waits: List[float], seconds: float) -> Dict[str, Any]:
+    waits.sort()
+    return {"requests": len(waits), "per_second": len(waits) / seconds, "p50_ms": waits[len(waits) // 2] * 1000,
+            "p99_ms": waits[len(waits) * 99 // 100] * 1000}
+
+
+if __name__ == "__main__":
+    json.dump(run(json.load(sys.stdin)), sys.stdout)

@@ -1,0 +1,52 @@
+"""The benchmark: `python tests/bench/run.py hub` or `agent`; `--help` lists what can be varied.
+
+Bounded in time and count, on loopback only, with processes and folders of its own. It needs the packages of
+install/requirements-hub.txt, and strace for one column. Absolute figures belong to the machine; ratios travel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import List, Tuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import agent  # noqa: E402  (these need the root of the repository on the path)
+import hub  # noqa: E402
+import slow_disk  # noqa: E402
+
+
+def main(arguments: List[str]) -> int:
+    parser = argparse.ArgumentParser(prog="run.py", description="Measure the hub or the agent on this machine.")
+    parser.add_argument("part", choices=["hub", "agent"])
+    parser.add_argument("--seconds", type=float, default=4, help="length of one load (default 4)")
+    parser.add_argument("--connections", type=counts, default=(1, 32, 128), help="default 1,32,128")
+    parser.add_argument("--runs", type=int, default=3, help="runs behind each median (default 3)")
+    parser.add_argument("--servers", type=counts, default=(100, 1000), help="fleets of the overview (default 100,1000)")
+    parser.add_argument("--fsync-ms", type=float, default=0, help="let each fsync take so much longer (default 0)")
+    parser.add_argument("--processes", type=counts, default=(75, 300, 1000),
+                        help="processes around the agent (default 75,300,1000)")
+    parser.add_argument("--dir", help="folder on the disk to measure (default: the system's for temporary files)")
+    options = parser.parse_args(arguments)
+    folder = Path(tempfile.mkdtemp(prefix="smon-bench-", dir=options.dir))
+    try:
+        if options.part == "agent":
+            agent.measure(agent.Plan(options.processes, options.runs, folder))
+        else:
+            hub.measure(hub.Plan(min(options.seconds, 60), options.connections, options.runs, options.servers, folder,
+                                 slow_disk.variables(folder, options.fsync_ms)))
+    finally:
+        shutil.rmtree(str(folder), ignore_errors=True)
+    return 0
+
+
+def counts(text: str) -> Tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
