@@ -13,6 +13,7 @@ from typing import Dict, Iterator, NamedTuple, Tuple
 
 HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STATIC, TEMPLATES = "smon_static", "smon_templates"
+AGENT = "smon_agent.py"
 TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml",
          ".html": "text/html; charset=utf-8", ".txt": "text/plain; charset=utf-8"}
 STYLES = ("tokens", "base", "layout", "parts", "views")  # joined in this order into one answer
@@ -36,6 +37,7 @@ class Assets:
         files[STYLE_SHEET] = b"\n".join(styles)
         self.version = _version(files)
         self.static = {name: _asset(name, body) for name, body in files.items()}
+        self.agent = _file(AGENT)
         self._templates = {name: body.decode("utf-8") for name, body in _files(TEMPLATES)}
 
     def page(self, template: str, **words: str) -> bytes:
@@ -60,6 +62,15 @@ def _files(folder: str) -> Iterator[Tuple[str, bytes]]:
             full = os.path.join(path, name)
             with open(full, "rb") as stream:
                 yield os.path.relpath(full, root).replace(os.sep, "/"), stream.read()
+
+
+def _file(name: str) -> bytes:
+    """One file of the top level."""
+    if zipfile.is_zipfile(HOME):
+        with zipfile.ZipFile(HOME) as bundle:
+            return bundle.read(name)
+    with open(os.path.join(HOME, name), "rb") as stream:
+        return stream.read()
 
 
 def _asset(name: str, body: bytes) -> Asset:

@@ -5,7 +5,7 @@ Members are only ever added at the end: rows in the store (store/details.py) are
 
 from __future__ import annotations
 
-from .shapes import Field, Name, Notes, Shape, Time
+from .shapes import Field, Name, Notes, Shape, Time, Unit
 
 PROCESSES_MAX, SERVICES_MAX, DISKS_MAX, CORES_MAX = 500, 2_000, 256, 1_024
 PROCESS_CPU_MAX = 102_400    # a process may use many cores: 100 percent of each of 1,024
@@ -163,4 +163,33 @@ SERVER_CHANGE = Shape(
     Field("may_be_off", bool, "Silence is normal for this machine."),
     Field("approved", bool, "Admits a server that waits for approval."),
     partial=True,
+)
+
+# What a hub may change on an agent: the rows of the agent's own table that are marked remote, with the same bounds.
+REMOTE_FIELDS = (
+    Field("collection_interval_minutes", int, "Minutes between two samples.", min=5, max=60),
+    Field("top_processes_count", int, "Processes in a sample.", min=0, max=200),
+    Field("monitored_services", [Unit], "Services to report.", max=500),
+    Field("auto_discover_services", bool, "Report every service when none is listed."),
+    Field("collect_processes", bool, "Report processes."),
+    Field("collect_disks", bool, "Report file systems."),
+    Field("collect_network", bool, "Report network counters and rates."),
+    Field("collect_services", bool, "Report services."),
+    Field("skip_mounts", [str], "Mount points to leave out.", max=100),
+    Field("live_enabled", bool, "Send a light sample every few seconds."),
+    Field("live_interval_seconds", int, "Seconds between two live samples.", min=5, max=60),
+    Field("live_retention_minutes", int, "Minutes that the hub keeps live samples.", min=1, max=1_440),
+    Field("ping_enabled", bool, "Send a heartbeat."),
+    Field("retry_attempts", int, "Tries before the wait between tries begins to double.", min=1, max=100),
+    Field("retry_delay_seconds", float, "Seconds between tries.", min=0.1, max=3_600),
+    Field("offline_buffer_max", int, "Samples kept on disk while the hub is away.", min=1, max=100_000),
+    Field("log_level", str, "How much the agent logs.", choices=("DEBUG", "INFO", "WARNING", "ERROR")),
+)
+REMOTE_CHANGE = Shape("settings", *REMOTE_FIELDS, partial=True)
+
+REMOTE_ANSWER = Shape(
+    "answer",
+    Field("revision", int, "The revision that was fetched.", required=True),
+    Field("rejected", dict, "Why, by key, for what was not taken."),
+    Field("current", Shape("current", *REMOTE_FIELDS), "All of these settings as they are now."),
 )

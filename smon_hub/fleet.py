@@ -79,7 +79,7 @@ def _fullness(disk: List[Any]) -> float:
 class Server:
     """One server now. row holds the columns of its table; changes replace it whole."""
 
-    __slots__ = ("row", "last_seen_at", "sample", "services_print", "ahead", "_texts", "_entry")
+    __slots__ = ("row", "last_seen_at", "sample", "services_print", "ahead", "config_revision", "_texts", "_entry")
 
     def __init__(self, row: Dict[str, Any]):
         self.row = row
@@ -87,6 +87,7 @@ class Server:
         self.sample: Optional[Newest] = None
         self.services_print: Optional[int] = None  # hash of the services last written, to skip equal ones
         self.ahead: Deque[Count] = deque(maxlen=AHEAD_KEPT)  # where no time tells a replay, the agent's count does
+        self.config_revision = 0                   # of settings that wait for its agent; 0 when none do
         self._texts: Optional[Tuple[str, str]] = None
         self._entry: Optional[str] = None
 

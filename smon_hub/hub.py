@@ -17,7 +17,7 @@ from .folder import Folder, FolderUnusable, Running
 from .jobs import SETTLED_FACT, Jobs
 from .ratelimit import RateLimit
 from .serve import Server as FrontServer
-from .store import options, series, servers
+from .store import agent_config, options, series, servers
 from .store.engine import DatabaseUnusable, Engine, Trouble
 from .web.app import Application, refusal
 from .web.dashboard_api import Overview
@@ -117,6 +117,9 @@ class Hub:
     def _load_fleet(self, db: Any) -> None:
         """Rows, their newest samples as last written back, then every sample that came after that."""
         by_id = {row["id"]: self.fleet.add(row) for row in servers.rows(db)}
+        for row_id, revision in agent_config.all_pending(db).items():
+            if row_id in by_id:
+                by_id[row_id].config_revision = revision
         settled = int(options.fact(db, SETTLED_FACT, "0"))
         known = (series.sample(db, server.row["newest_sample"]) for server in by_id.values()
                  if server.row["newest_sample"] is not None)

@@ -88,8 +88,8 @@ def live(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> "Future
 
 
 def greeting(hub: Hub, server: Server) -> Dict[str, Any]:
-    """What every answer tells an agent: the hub's time and the newest sample that the hub has of it."""
-    return {"server_time": clock.iso_ms(hub.now()),
+    """What every answer tells an agent: whether settings wait, the hub's time, the newest sample that the hub has."""
+    return {"config_pending": server.config_revision > 0, "server_time": clock.iso_ms(hub.now()),
             "newest_at": clock.iso_ms(server.sample.at) if server.sample else None}
 
 

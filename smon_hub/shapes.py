@@ -34,6 +34,10 @@ class Notes(str):
     """Kind of a text of several lines that a person wrote."""
 
 
+class Unit(str):
+    """Kind of a service's name that an agent hands to the service manager: nothing that reads as an option."""
+
+
 class Time(int):
     """Kind of an ISO 8601 moment; clean values are UTC milliseconds."""
 
@@ -42,10 +46,10 @@ Kind = Union[type, "Shape", "Field", List[Any]]
 
 
 class Field(NamedTuple):
-    """One member of a body. kind: float, int, bool, str, Name, Notes, Time, dict, a Shape, or [kind] for a list, whose
-    kind may be a Field when its entries have bounds of their own.
+    """One member of a body. kind: float, int, bool, str, Name, Notes, Unit, Time, dict, a Shape, or [kind] for a list,
+    whose kind may be a Field when its entries have bounds of their own.
 
-    min and max bound numbers, the length of texts and, for lists, the number of entries.
+    min and max bound numbers, the length of texts and, for lists, the number of entries. choices are those of a text.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Field(NamedTuple):
     required: bool = False
     min: Optional[float] = None
     max: Optional[float] = None
+    choices: Tuple[str, ...] = ()
 
 
 class Shape:
@@ -131,6 +136,7 @@ def tidy(text: str, most: int = NAME_MAX) -> str:
 
 # Until 3.11 int() takes quadratic time over any number of digits; later Pythons refuse them themselves.
 _SLOW_DIGITS = None if hasattr(sys, "set_int_max_str_digits") else re.compile(rb"\d{400}")
+_UNIT = re.compile(r"(?!-)[A-Za-z0-9@._:\\-]{1,256}").fullmatch
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
@@ -246,6 +252,10 @@ def expectation(field: Field) -> str:
         return "must be a list of at most %d entries." % (field.max or 0)
     if field.kind is Name:
         return "must be a text."
+    if field.kind is Unit:
+        return "must be a service's name: 1 to 256 of A-Z a-z 0-9 @ . _ : \\ -, not beginning with -."
+    if field.choices:
+        return "must be one of: %s." % ", ".join(field.choices)
     return "must be a text of %d to %d characters without control characters." % (field.min or 0, _length(field))
 
 
@@ -324,7 +334,14 @@ def _check_time(path: str, given: Any) -> int:
     raise Wrong(path, expectation(Field(path, Time)))
 
 
-CHECKS: Dict[Any, Callable[[str, Any], Any]] = {Name: _check_name, Time: _check_time, dict: _check_words}
+def _check_unit(path: str, given: Any) -> str:
+    if type(given) is str and _UNIT(given):
+        return given
+    raise Wrong(path, expectation(Field(path, Unit)))
+
+
+CHECKS: Dict[Any, Callable[[str, Any], Any]] = {
+    Name: _check_name, Time: _check_time, Unit: _check_unit, dict: _check_words}
 
 
 def _text_checker(field: Field) -> Callable[[str, Any], str]:
@@ -334,8 +351,8 @@ def _text_checker(field: Field) -> Callable[[str, Any], str]:
         if type(given) is str:
             text = given.strip()
             plain = text.replace("\n", "").replace("\r", "").replace("\t", "") if lines else text
-            if shortest <= len(text) <= longest and (plain.isprintable() or all(
-                    mark.isprintable() or mark in KEPT for mark in plain)):
+            harmless = plain.isprintable() or all(mark.isprintable() or mark in KEPT for mark in plain)
+            if shortest <= len(text) <= longest and harmless and (not field.choices or text in field.choices):
                 return text
         raise Wrong(path, expectation(field))
     return check

@@ -109,6 +109,19 @@ CREATE TABLE service_changes (
 );
 CREATE INDEX service_changes_by_server ON service_changes (server, at);
 
+-- A row is one revision of what people want an agent's settings to be, as JSON, and what the agent answered to it:
+-- reasons by key for what it rejected, and all its settings as they then were.
+CREATE TABLE agent_config (
+    server INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    settings TEXT NOT NULL,
+    queued_at BIGINT NOT NULL,
+    answered_at BIGINT,
+    rejected TEXT,
+    current TEXT,
+    PRIMARY KEY (server, revision)
+) WITHOUT ROWID;
+
 -- A row is a setting that differs from its default, as JSON.
 CREATE TABLE settings (
     key TEXT PRIMARY KEY,

@@ -11,7 +11,8 @@ COLUMNS = ("uuid", "key_hash", "export_key", "hostname", "display_name", "group_
            "notes", "alert_cpu_threshold", "alert_memory_threshold", "alert_disk_threshold", "collection_interval",
            "may_be_off", "approved", "live_minutes", "registered_at", "last_seen_at", "newest_sample")
 FLAGS = ("may_be_off", "approved")
-REMOVED_FROM = ("samples", "live", "services", "service_changes")  # every table that is keyed by server
+REMOVED_FROM = {"samples": "at", "live": "at", "services": "name", "service_changes": "id",
+                "agent_config": "revision"}  # every table that is keyed by server, and what tells its rows apart
 
 Row = Dict[str, Any]
 
@@ -63,8 +64,7 @@ def sweep(db: Database, most: int) -> int:
     found = db.execute("SELECT server FROM removals ORDER BY server LIMIT 1").fetchone()
     if not found:
         return 0
-    for table in REMOVED_FROM:
-        key = "name" if table == "services" else "at"
+    for table, key in REMOVED_FROM.items():
         gone = db.execute("DELETE FROM %s WHERE server = ? AND %s IN (SELECT %s FROM %s WHERE server = ? LIMIT ?)"
                           % (table, key, key, table), [found[0], found[0], most]).rowcount
         if gone:

@@ -7,7 +7,8 @@ from typing import Any, Dict, List
 
 from .. import auth, bodies, ingest, shapes
 from ..errors import HubError
-from ..store import servers
+from ..fleet import Server
+from ..store import agent_config, servers
 from .call import Call
 
 PENDING_MAX = 100            # servers that wait for approval: a stranger can not fill the hub with them
@@ -54,6 +55,35 @@ def beat(hub: Hub, call: Call) -> Dict[str, Any]:
     hub.fleet.seen(call.caller.server, call.now)
     greeting = ingest.greeting(hub, call.caller.server)
     return {"status": "ok", "timestamp": greeting["server_time"], **greeting}
+
+
+def settings(hub: Hub, call: Call) -> Dict[str, Any]:
+    """The settings that wait for this agent."""
+    server = _own(call)
+    waiting = agent_config.pending(hub.engine.read(), server.row["id"])
+    return {"has_update": waiting is not None, "config": waiting and waiting[1], "revision": waiting and waiting[0]}
+
+
+def answer_settings(hub: Hub, call: Call) -> Dict[str, Any]:
+    """What the agent made of a revision. One that was superseded meanwhile leaves the newer one waiting."""
+    server, body = _own(call), call.body
+
+    def after(known: bool) -> bool:
+        if known and server.config_revision == body["revision"]:
+            server.config_revision = 0
+        return known
+    known = hub.engine.write(
+        lambda db: agent_config.answer(db, server.row["id"], body["revision"], body, call.now), after)
+    if not known:
+        raise HubError("not_found", "There is no revision %d of this server's settings." % body["revision"])
+    return {"status": "ok"}
+
+
+def _own(call: Call) -> Server:
+    """The caller's server, which must be the one that the path names."""
+    if call.params["server_id"] != call.caller.server.row["uuid"]:
+        raise HubError("forbidden", "An agent may ask for its own settings only.")
+    return call.caller.server
 
 
 def _check_room(hub: Hub) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 from .. import clock, fleet, intake, settings
 from ..bodies import DISK_IO_RATE, NETWORK_RATE, PROCESS
 from ..errors import HubError
-from ..store import details, series, servers, services
+from ..store import agent_config, details, series, servers, services
 from ..store.details import encode
 from .call import Call, Text
 
@@ -108,6 +108,8 @@ def change(hub: Hub, call: Call) -> Dict[str, Any]:
                             lambda done: hub.fleet.change(found.row["uuid"], columns) if done else None)
     if done is None:
         raise _no_such_server()
+    if "collection_interval" in columns:
+        _queue(hub, found, {"collection_interval_minutes": columns["collection_interval"]}, call.now)
     return {"status": "ok", "server": done.answer(call.now, hub.settings["stale_threshold_minutes"])}
 
 
@@ -119,6 +121,27 @@ def remove(hub: Hub, call: Call) -> Dict[str, Any]:
         raise _no_such_server()
     hub.jobs.wake("sweep")
     return {"status": "ok", "message": "Server removed."}
+
+
+def agent_settings(hub: Hub, call: Call) -> Dict[str, Any]:
+    """What waits for a server's agent, what it last said its settings are, and the revisions before."""
+    db, found = hub.engine.read(), _find(hub, call)
+    revisions = agent_config.history(db, found.row["id"])
+    waiting = agent_config.pending(db, found.row["id"])
+    return {"pending": waiting and waiting[1], "revision": waiting and waiting[0], "history": revisions,
+            "current": next((revision["current"] for revision in revisions if revision["current"]), None)}
+
+
+def change_agent_settings(hub: Hub, call: Call) -> Dict[str, Any]:
+    """Queue settings for a server's agent; it learns of them with the next answer it gets."""
+    return {"status": "ok", "revision": _queue(hub, _find(hub, call), call.body, call.now)}
+
+
+def _queue(hub: Hub, found: fleet.Server, changes: Dict[str, Any], now: int) -> int:
+    def after(revision: int) -> int:
+        found.config_revision = revision
+        return revision
+    return hub.engine.write(lambda db: agent_config.queue(db, found.row["id"], changes, now), after)
 
 
 def _find(hub: Hub, call: Call) -> fleet.Server:

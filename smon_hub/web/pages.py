@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 from typing import Any
 
@@ -25,6 +26,17 @@ def static(hub: Hub, call: Call) -> File:
     if asset is None or call.params["version"] != hub.assets.version:
         raise HubError("not_found", "No such file.")
     return File(asset.type, asset.body, asset.gzipped, FOR_EVER)
+
+
+def agent(hub: Hub, call: Call) -> File:
+    """The agent's one file, for machines that reach the hub and nothing else."""
+    return File("text/x-python; charset=utf-8", hub.assets.agent)
+
+
+def agent_sum(hub: Hub, call: Call) -> File:
+    """What the file must be, for whoever carries it further."""
+    return File("text/plain; charset=utf-8", b"%s  smon_agent.py\n" % hashlib.sha256(
+        hub.assets.agent).hexdigest().encode("ascii"))
 
 
 def icon(hub: Hub, call: Call) -> File:

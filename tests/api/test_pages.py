@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import pytest
 
 from tests.hub.inside import STRANGER
+from tests.support import ROOT
 
 CSP = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
@@ -64,6 +66,12 @@ def test_no_path_leads_anywhere_else(hub, path):
     version = static_urls(hub)[0].split("/")[2]
     answer = hub.get(path.replace("{version}", version))
     assert (answer.status, answer.json["code"]) == (404, "not_found")
+
+
+def test_the_agent_is_served_as_it_is_with_its_sum(hub):
+    agent = (ROOT / "smon_agent.py").read_bytes()
+    assert hub.get("/agent/smon_agent.py").body == agent
+    assert hub.get("/agent/smon_agent.py.sha256").text == "%s  smon_agent.py\n" % hashlib.sha256(agent).hexdigest()
 
 
 def test_the_icon_is_where_browsers_look_for_it(hub):

@@ -31,7 +31,8 @@ def test_a_beat_is_answered_and_noted(hub_inside):
     later = clock.iso_ms(hub_inside.pass_time(clock.HOUR))
     answer = hub_inside.ask("POST", "/api/ping", headers=bearer)
     assert answer.status == 200
-    assert answer.json == {"status": "ok", "timestamp": later, "server_time": later, "newest_at": None}
+    assert answer.json == {"status": "ok", "timestamp": later, "config_pending": False, "server_time": later,
+                           "newest_at": None}
     assert hub_inside.fleet.by_uuid[registered["server_id"]].last_seen_at == hub_inside.now()
 
 

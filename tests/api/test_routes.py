@@ -11,9 +11,10 @@ from tests.hub.inside import STRANGER
 OPEN = {
     ("POST", "/api/register"), ("GET", "/api/ping"), ("GET", "/"), ("GET", "/servers/{server_id}"),
     ("GET", "/servers/{server_id}/{tab}"), ("GET", "/static/{version}/{name:path}"), ("GET", "/favicon.ico"),
+    ("GET", "/agent/smon_agent.py"), ("GET", "/agent/smon_agent.py.sha256"),
 }
 AGENTS = {("POST", "/api/metrics"), ("POST", "/api/metrics/batch"), ("POST", "/api/metrics/live"),
-          ("POST", "/api/ping")}
+          ("POST", "/api/ping"), ("GET", "/api/config/{server_id}"), ("POST", "/api/config/{server_id}")}
 CLOSED = [route for route in ROUTES if route.auth != "open"]
 
 

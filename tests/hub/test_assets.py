@@ -14,7 +14,7 @@ from tests.support import ROOT
 FILES = {
     "smon_static/app.js": "run();", "smon_static/views/one.js": "view();", "smon_static/notes.md": "not served",
     "smon_static/css/tokens.css": ":root{}", "smon_static/css/views.css": ".v{}",
-    "smon_templates/shell.html": "<link href=$static/smon.css><b>$title</b>",
+    "smon_templates/shell.html": "<link href=$static/smon.css><b>$title</b>", "smon_agent.py": "watch()",
 }
 
 

@@ -26,7 +26,7 @@ def statuses(hub, server):
 def test_a_sample_is_stored_and_becomes_the_current_state(hub_inside):
     server = hub_inside.server()
     answer = hub_inside.send(server, {"cpu_percent": 50}, collected_at=START - 5)
-    assert answer == {"status": "ok", "stored": True, "server_time": clock.iso_ms(START),
+    assert answer == {"status": "ok", "stored": True, "config_pending": False, "server_time": clock.iso_ms(START),
                       "newest_at": clock.iso_ms(START - 5)}
     assert times(hub_inside, server) == [START - 5]
     assert server.metrics()["cpu_percent"] == 50

@@ -1,0 +1,120 @@
+"""The data folder: held by one process at a time, and what it tells the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from smon_hub.folder import LOCK, RUNNING, Folder, FolderUnusable, Running
+
+HUB = Running("http://127.0.0.1:3000", "smh_" + "0" * 64)
+
+
+def mode(path):
+    return os.stat(str(path)).st_mode & 0o777
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def held(path):
+    """A folder that a hub holds."""
+    folder = Folder(str(path))
+    folder.take()
+    yield folder
+    folder.release()
+
+
+@pytest.fixture
+def open_umask():
+    """What a file is then readable for, it is by its own doing."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def test_taking_makes_the_folder_and_notes_who_holds_it(path, held):
+    assert (path / LOCK).read_text(encoding="ascii") == "%d\n" % os.getpid()
+
+
+def test_a_folder_is_held_by_one_at_a_time(path, held):
+    with pytest.raises(FolderUnusable, match="in use by another hub") as refusal:
+        Folder(str(path)).take()
+    assert str(path) in str(refusal.value)
+
+
+def test_a_refused_one_leaves_the_holder_what_it_noted(path, held):
+    with pytest.raises(FolderUnusable):
+        Folder(str(path)).take()
+    assert (path / LOCK).read_text(encoding="ascii") == "%d\n" % os.getpid()
+
+
+def test_a_released_folder_can_be_taken_again(path):
+    for _ in range(2):
+        folder = Folder(str(path))
+        folder.take()
+        folder.release()
+
+
+def test_a_folder_that_can_not_be_made_is_a_sentence_that_names_it(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(FolderUnusable, match="can not be written") as refusal:
+        Folder(str(tmp_path / "file" / "data")).take()
+    assert str(tmp_path / "file" / "data") in str(refusal.value)
+
+
+# --- the hub that runs ----------------------------------------------------------------------------------------------
+
+def test_what_the_holder_tells_is_found(path, held):
+    held.tell(HUB)
+    assert Folder(str(path)).running() == HUB
+
+
+def test_what_is_told_later_counts(path, held):
+    held.tell(HUB)
+    held.tell(HUB._replace(url="http://127.0.0.1:3001"))
+    assert Folder(str(path)).running() == HUB._replace(url="http://127.0.0.1:3001")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes.")
+def test_folder_and_token_are_for_their_owner_alone_whatever_the_umask(path, open_umask):
+    folder = Folder(str(path))
+    folder.take()
+    folder.tell(HUB)
+    assert (mode(path), mode(path / RUNNING)) == (0o700, 0o600)
+    folder.release()
+
+
+def test_nothing_is_told_any_more_after_the_release(path):
+    folder = Folder(str(path))
+    folder.take()
+    folder.tell(HUB)
+    folder.release()
+    assert sorted(os.listdir(str(path))) == [LOCK]
+    assert Folder(str(path)).running() is None
+
+
+def test_what_a_killed_hub_told_does_not_count(path):
+    path.mkdir()
+    (path / RUNNING).write_text(json.dumps(HUB._asdict()), encoding="ascii")
+    assert Folder(str(path)).running() is None
+
+
+def test_looking_for_a_hub_leaves_the_folder_free(path):
+    curious = Folder(str(path))  # kept, as what is thrown away lets go of its lock by itself
+    assert curious.running() is None
+    folder = Folder(str(path))
+    folder.take()
+    folder.release()
+
+
+@pytest.mark.parametrize("told", [None, b"", b"{", b"[]", b"\xff", b'{"url": "http://127.0.0.1"}'])
+def test_a_holder_that_can_not_be_read_of_is_nobody_to_ask(path, held, told):
+    if told is not None:
+        (path / RUNNING).write_bytes(told)
+    assert Folder(str(path)).running() is None
