@@ -1,0 +1,113 @@
+// Numbers and times in words. Touches no document; what is not known is a dash, never a zero.
+
+export const NONE = "–";
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const SPANS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+
+export const DEFAULT_LIMIT = 90;  // percent; the alert threshold of a server that was given none
+
+function known(value) {
+  return typeof value === "number" && Number.isFinite(value);
+}
+
+/** 1536 -> "1.5 KiB"; base 1024 up to PiB. */
+export function bytes(value) {
+  if (!known(value)) return NONE;
+  let step = 0;
+  while (Math.abs(value) >= 1023.95 && step < UNITS.length - 1) {  // 1023.96 would be written as 1024.0
+    value /= 1024;
+    step += 1;
+  }
+  return `${step ? value.toFixed(1) : Math.round(value)} ${UNITS[step]}`;
+}
+
+export function rate(value) {
+  return known(value) ? bytes(value) + "/s" : NONE;
+}
+
+export function percent(value, digits = 0) {
+  return known(value) ? value.toFixed(digits) + "%" : NONE;
+}
+
+export function number(value, digits = 0) {
+  return known(value) ? value.toFixed(digits) : NONE;
+}
+
+/** 2 -> "2 servers", 1 -> "1 server". */
+export function count(value, one, many = one + "s") {
+  return `${value} ${value === 1 ? one : many}`;
+}
+
+/** Seconds in the two largest units that matter: 190000 -> "2 d 4 h", 61 -> "1 min 1 s". */
+export function duration(seconds) {
+  if (!known(seconds)) return NONE;
+  const whole = Math.max(0, Math.round(seconds));
+  const first = SPANS.findIndex(([, size]) => whole >= size);
+  if (first < 0) return "0 s";
+  const [unit, size] = SPANS[first];
+  const next = SPANS[first + 1];
+  const rest = next ? Math.floor((whole % size) / next[1]) : 0;
+  return `${Math.floor(whole / size)} ${unit}` + (rest ? ` ${rest} ${next[0]}` : "");
+}
+
+/** "3 min ago", from one unit only, because it keeps counting. */
+export function ago(ms, nowMs) {
+  if (!known(ms)) return "never";
+  const seconds = Math.max(0, (nowMs - ms) / 1000);
+  return seconds < 2 ? "just now" : roughly(seconds) + " ago";
+}
+
+/** Seconds in their largest unit only, rounded down: 4000 -> "1 h". */
+export function roughly(seconds) {
+  const [unit, size] = SPANS.find(([, each]) => seconds >= each) || SPANS[SPANS.length - 1];
+  return `${Math.floor(seconds / size)} ${unit}`;
+}
+
+function two(value) {
+  return value < 10 ? "0" + value : String(value);
+}
+
+/** ISO 8601 -> milliseconds, NaN for nothing. */
+export function parse(iso) {
+  return iso ? Date.parse(iso) : NaN;
+}
+
+/** "10:42" in the viewer's zone; with seconds for near-live data. */
+export function clock(ms, seconds = false) {
+  const date = new Date(ms);
+  return `${two(date.getHours())}:${two(date.getMinutes())}` + (seconds ? ":" + two(date.getSeconds()) : "");
+}
+
+/** "22 Nov" */
+export function day(ms) {
+  const date = new Date(ms);
+  return `${date.getDate()} ${MONTHS[date.getMonth()]}`;
+}
+
+/** "10:42" today, "21 Nov 10:42" on another day. */
+export function moment(ms, nowMs) {
+  if (!known(ms)) return NONE;
+  return new Date(ms).toDateString() === new Date(nowMs).toDateString() ? clock(ms) : `${day(ms)} ${clock(ms)}`;
+}
+
+/** The whole truth for a tooltip: local time with its zone, and UTC. */
+export function full(ms) {
+  if (!known(ms)) return "";
+  const date = new Date(ms);
+  const east = -date.getTimezoneOffset();
+  const zone = (east < 0 ? "−" : "+") + two(Math.floor(Math.abs(east) / 60)) + ":" + two(Math.abs(east) % 60);
+  const utc = date.toISOString().slice(0, 19).replace("T", " ");
+  return `${day(ms)} ${date.getFullYear()} ${clock(ms, true)} (UTC${zone}) · ${utc} UTC`;
+}
+
+/** How bad a share is, by the rule the hub alerts by: warning at the limit, critical five points above, from 95. */
+export function level(value, limit = DEFAULT_LIMIT) {
+  if (!known(value)) return "none";
+  if (value >= Math.min(100, Math.max(95, limit + 5))) return "critical";
+  return value >= limit ? "warning" : "fine";
+}
+
+/** Compare names as people read them: web-2 before web-10. */
+export const byName = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" }).compare;

@@ -1,0 +1,154 @@
+// Small parts that several views share: status, gauges, meters, ages, empty states. Each is made once and then set;
+// setting writes only what differs.
+
+import { hubNow } from "./api.js";
+import { attr, h, icon, plain, reicon, svg, vary, write } from "./dom.js";
+import { ago, full, level, parse, percent } from "./format.js";
+
+/** The states of a server, worst first. Never told by colour alone: each has its own shape and word. */
+export const KINDS = {
+  critical: { word: "Critical", rank: 0 },
+  warning: { word: "Warning", rank: 1 },
+  offline: { word: "Offline", rank: 2 },
+  waiting: { word: "Waiting", rank: 3 },
+  online: { word: "Online", rank: 4 },
+};
+
+/** One of KINDS. A server that waits (for approval, or for its first sample) is neither online nor offline. */
+export function kindOf({ status, flags }) {
+  if (flags.includes("pending")) return "waiting";
+  return status !== "offline" && flags.includes("waiting") ? "waiting" : status;
+}
+
+/** Icon and word: set(kind), or another word for it: set(kind, word). */
+export function badge() {
+  const mark = icon("online");
+  const word = h("span", {});
+  const el = h("span", { class: "badge" }, mark, word);
+  return {
+    el,
+    set(kind, text = KINDS[kind].word) {
+      attr(el, "data-kind", kind);
+      reicon(mark, kind);
+      write(word, text);
+    },
+  };
+}
+
+/** A ring gauge with its figure inside: set(percent, limit). tone names the colour while all is well. */
+export function ring(label, tone) {
+  const arc = svg("circle", { class: "ring-arc", cx: 32, cy: 32, r: 27, pathLength: 100 });
+  const figure = h("span", { class: "ring-figure" });
+  const dial = h("span", { class: "ring-dial" },
+    svg("svg", { viewBox: "0 0 64 64", "aria-hidden": "true" },
+      svg("circle", { class: "ring-track", cx: 32, cy: 32, r: 27 }), arc), figure);
+  const el = h("div", { class: "ring", role: "meter", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100,
+    "data-tone": tone }, dial, h("span", { class: "ring-label" }, label));
+  return {
+    el,
+    set(value, limit) {
+      setMeter(el, value, limit);
+      write(figure, percent(value));
+    },
+  };
+}
+
+/** A line with a name, a figure and a bar under both: set(name, percent, {limit, text}). */
+export function bar(tone) {
+  const name = h("span", { class: "bar-name" });
+  const figure = h("span", { class: "bar-figure" });
+  const el = h("div", { class: "bar", role: "meter", "aria-valuemin": 0, "aria-valuemax": 100, "data-tone": tone },
+    name, figure);
+  return {
+    el,
+    set(label, value, { limit, text } = {}) {
+      write(name, label);
+      attr(name, "title", label);
+      attr(el, "aria-label", label);
+      write(figure, text ?? percent(value));
+      setMeter(el, value, limit, text);
+    },
+  };
+}
+
+function setMeter(el, value, limit, text) {
+  const share = Math.max(0, Math.min(100, value ?? 0));
+  attr(el, "aria-valuenow", share.toFixed(1));
+  attr(el, "aria-valuetext", text ?? (value === null || value === undefined ? "not known" : percent(value, 1)));
+  attr(el, "data-level", level(value, limit));
+  vary(el, "--share", share.toFixed(1));
+}
+
+/** "3 min ago" that keeps counting, with the full time on hover: setAge(el, iso, "reported "). */
+export function age(className = "") {
+  return h("time", { class: className, "data-age": "" });
+}
+
+export function setAge(el, iso, before = "") {
+  attr(el, "datetime", iso);
+  attr(el, "data-before", before || null);
+  attr(el, "title", full(parse(iso)));
+  count(el);
+}
+
+/** Bring every age in the document up to now. */
+export function tickAges() {
+  for (const el of document.querySelectorAll("time[data-age]")) count(el);
+}
+
+function count(el) {
+  write(el, (el.dataset.before || "") + ago(parse(el.dateTime), hubNow()));
+}
+
+/** A framed part of a page under its title: `beside` stands next to the title, `end` at the far side. */
+export function panel(title, { className = "", beside = null, end = null }, ...content) {
+  return h("section", { class: "panel " + className },
+    h("div", { class: "panel-head" }, h("h2", {}, title), beside, end && h("div", { class: "end" }, end)), content);
+}
+
+/** A small field that narrows a list while one types. */
+export function filterField(label, oninput) {
+  return h("input",
+    { type: "search", class: "search-field small", placeholder: "Filter", "aria-label": label, oninput });
+}
+
+/** What stands where data would: what is the case and what to do about it. heading is h1 where it is the whole page. */
+export function notice(title, sentence, { heading = "h2", actions = [] } = {}) {
+  return h("section", { class: "panel notice" }, h(heading, { tabindex: "-1" }, title), h("p", {}, sentence),
+    actions.length ? h("div", { class: "actions" }, actions) : null);
+}
+
+/** The page for an ApiError that repeating does not mend. */
+export function refusal(error) {
+  const title = error.status === 404 ? "No such server" : "The hub refused";
+  document.title = `${title} – smon`;
+  return notice(title, error.message,
+    { heading: "h1", actions: [h("a", { class: "button primary", href: "/" }, "All servers")] });
+}
+
+/** Grey shapes in the place of what is being loaded. */
+export function skeleton(className, pieces) {
+  return h("div", { class: "skeletons " + className, "aria-hidden": "true" },
+    Array.from({ length: pieces }, () => h("div", { class: "skeleton" })));
+}
+
+/** One choice out of a few, as buttons that stay pressed: set(value). */
+export function choice(label, options, onpick) {
+  const buttons = new Map();
+  for (const [value, word, symbol] of options) {
+    buttons.set(value, h("button", { type: "button", class: "segment", onclick: () => onpick(value) },
+      symbol ? icon(symbol) : null, h("span", {}, word)));
+  }
+  return {
+    el: h("div", { class: "segments", role: "group", "aria-label": label }, [...buttons.values()]),
+    set(chosen) {
+      for (const [value, button] of buttons) attr(button, "aria-pressed", value === chosen ? "true" : "false");
+    },
+  };
+}
+
+/** Say a sentence to a screen reader, politely. */
+export function say(sentence) {
+  document.getElementById("said").textContent = plain(sentence);
+}
+

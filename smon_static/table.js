@@ -1,0 +1,82 @@
+// A table that sorts by its headers and stays fast when it is long. What the columns are, its caller says.
+
+import { attr, h, icon, write } from "./dom.js";
+import { byName } from "./format.js";
+import { list } from "./list.js";
+
+/**
+ * columns: [{key, label, value(row), make?() -> {el, set(row)}, text?(row), down?, numeric?, wide?}]; value is what is
+ * sorted by (null: always last), down says that the first click shows the largest first. onsort(key, down) is told of
+ * clicks; draw(rows, {key, down}, limit) sorts and shows at most so many. id(row) is a row's identity; mark(tr, row)
+ * may set attributes on it.
+ */
+export function table({ caption, columns, id, onsort, mark = () => {} }) {
+  const heads = columns.map((column) => head(column, onsort));
+  const body = h("tbody");
+  const whole = h("table", { class: "table" }, h("caption", { class: "unseen" }, caption),
+    h("thead", {}, h("tr", {}, heads.map((each) => each.el))), body);
+  const rows = list(body, { row: { make: () => line(columns, mark), wide: true } }, { spacer: "tr" });
+  return {
+    el: h("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": caption }, whole),
+    draw(data, sort, limit = Infinity) {
+      attr(whole, "aria-rowcount", data.length + 1);
+      for (const each of heads) each.set(sort);
+      rows.draw(sorted(data, columns, sort).slice(0, limit).map((row) => ({ key: id(row), kind: "row", data: row })));
+    },
+    stop: rows.stop,
+  };
+}
+
+function head(column, onsort) {
+  let sort = {};
+  const click = () => onsort(column.key, sort.key === column.key ? !sort.down : Boolean(column.down));
+  const button = h("button", { type: "button", class: "sorter", onclick: click }, column.label, icon("sort"));
+  const el = h("th", { scope: "col", class: kind(column) }, button);
+  return {
+    el,
+    set(next) {
+      sort = next;
+      attr(el, "aria-sort", next.key !== column.key ? null : next.down ? "descending" : "ascending");
+    },
+  };
+}
+
+function line(columns, mark) {
+  const cells = columns.map(cell);
+  const el = h("tr", {}, cells.map((each) => each.el));
+  return {
+    el,
+    bind(row, place) {
+      attr(el, "aria-rowindex", place + 1);
+      mark(el, row);
+      for (const each of cells) each.set(row);
+    },
+  };
+}
+
+function cell(column) {
+  const el = h("td", { class: kind(column) });
+  if (!column.make) return { el, set: (row) => write(el, column.text(row)) };
+  const content = column.make();
+  el.append(content.el);
+  return { el, set: content.set };
+}
+
+function kind(column) {
+  return (column.numeric ? "numeric " : "") + "col-" + column.key;
+}
+
+/** The rows in order; equal ones keep theirs, and a missing value is last both ways. */
+export function sorted(rows, columns, { key, down }) {
+  const column = columns.find((each) => each.key === key) || columns[0];
+  const sign = down ? -1 : 1;
+  return [...rows].sort((a, b) => {
+    const [left, right] = [column.value(a), column.value(b)];
+    if (missing(left) || missing(right)) return missing(left) - missing(right);
+    return sign * (typeof left === "number" ? left - right : byName(left, right));
+  });
+}
+
+function missing(value) {
+  return value === null || value === undefined || value === "" ? 1 : 0;
+}

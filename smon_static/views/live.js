@@ -1,0 +1,242 @@
+// Near-live figures of one server: tiles, charts, cores, and the benchmark's ranges. Asks only for what is new.
+// State in the query: w (minutes shown), r (seconds between two questions), b (minutes of the benchmark).
+
+import { ApiError, get, hubNow } from "../api.js";
+import { h, icon, keyed, reicon, show, write } from "../dom.js";
+import { bytes, count, number, parse, percent, rate } from "../format.js";
+import { age, bar, choice, notice, panel, refusal, setAge, skeleton } from "../parts.js";
+import { watch } from "../poll.js";
+import { query } from "../router.js";
+import { lineChart } from "../charts/line.js";
+import { benchmark } from "./benchmark.js";
+import { serverHead } from "./server_head.js";
+import { SWAP_LIMIT, figureTile, shareTile } from "./tiles.js";
+
+const WINDOWS = ["1", "2", "5", "10", "15", "30"].map((minutes) => [minutes, minutes + " min"]);
+const PACES = ["2", "5", "10"].map((seconds) => [seconds, seconds + " s"]);
+const DEFAULTS = { w: "5", r: "5", b: "30" };
+const INTRODUCE_MS = 30000;  // how often name, state and thresholds are asked for
+
+/** The charts: which lines, where each value lies in a sample, how it is written. */
+const CHARTS = [
+  { label: "CPU, memory and swap", max: 100, format: (value) => percent(value, 1), tick: percent, lines: [
+    { name: "CPU", tone: "cpu", read: (row) => row.cpu_percent },
+    { name: "Memory", tone: "memory", read: (row) => row.memory_percent, dashed: true },
+    { name: "Swap", tone: "swap", read: (row) => row.swap_percent, dashed: true }] },
+  { label: "Network", binary: true, format: rate, tick: bytes, lines: [
+    { name: "Received", tone: "received", read: (row) => row.network_rate?.bytes_recv_per_sec },
+    { name: "Sent", tone: "sent", read: (row) => row.network_rate?.bytes_sent_per_sec, dashed: true }] },
+  { label: "Disk I/O", binary: true, format: rate, tick: bytes, lines: [
+    { name: "Read", tone: "read", read: (row) => row.disk_io_rate?.read_bytes_per_sec },
+    { name: "Written", tone: "written", read: (row) => row.disk_io_rate?.write_bytes_per_sec, dashed: true }] },
+];
+
+/** The tiles: how each is made, and what it shows of the newest sample. */
+const TILES = [
+  [() => shareTile("CPU", "cpu"), (row, server) => share(row.cpu_percent, server?.alert_cpu_threshold,
+    row.cpu_freq_mhz ? `${number(row.cpu_freq_mhz / 1000, 2)} GHz` : "")],
+  [() => shareTile("Memory", "memory"), (row, server) => share(row.memory_percent, server?.alert_memory_threshold,
+    `${bytes(row.memory_used)} used`)],
+  [() => shareTile("Swap", "swap"), (row) => share(row.swap_percent, SWAP_LIMIT, `${bytes(row.swap_used)} used`)],
+  [() => figureTile("Network"), ({ network_rate: flow }) => [
+    ["Received", rate(flow?.bytes_recv_per_sec)],
+    ["Sent", rate(flow?.bytes_sent_per_sec)],
+    ["Packets", perSecond(flow?.packets_recv_per_sec, flow?.packets_sent_per_sec)]]],
+  [() => figureTile("Disk I/O"), ({ disk_io_rate: flow }) => [
+    ["Read", rate(flow?.read_bytes_per_sec)],
+    ["Written", rate(flow?.write_bytes_per_sec)],
+    ["Operations", perSecond(flow?.read_count_per_sec, flow?.write_count_per_sec)]]],
+  [() => figureTile("Running"), (row) => [
+    ["Processes", number(row.process_count)],
+    ["Threads", number(row.thread_count)],
+    ["Handles", number(row.handle_count)]]],
+];
+
+function share(value, limit, detail) {
+  return { value, limit, detail };
+}
+
+function perSecond(one, other) {
+  return number(one + other) + "/s";
+}
+
+function option(name) {
+  return query.get(name, DEFAULTS[name]);
+}
+
+export function mount(root, { id }) {
+  const address = "/api/dashboard/server/" + id;
+  const top = serverHead(id, "/live");
+  const controls = controlBar(toggle);
+  const tiles = TILES.map(([make, read]) => ({ ...make(), read }));
+  const charts = chartPanels();
+  const cores = corePanel();
+  const ranges = benchmark((minutes) => query.set({ b: minutes === DEFAULTS.b ? "" : minutes }));
+  const figures = h("div", {},
+    h("section", { class: "gauges", "aria-label": "Figures now" }, tiles.map((tile) => tile.el)),
+    h("div", { class: "panels" },
+      h("div", { class: "panel-column" }, charts.els),
+      h("div", { class: "panel-column" }, cores.el, ranges.el)));
+  const none = noLiveData();
+  const waiting = skeleton("server", 6);
+  const body = h("div", { class: "detail" }, controls.el, none, figures);
+  let samples = [];
+  let server = null;
+  let asked = "";     // the window that samples belong to
+  let watching = null;
+  let introducedAt = 0;
+
+  root.append(top.el, waiting, body);
+  show(body, false);
+
+  function path() {
+    const params = new URLSearchParams({ minutes: option("w"), benchmark: option("b") });
+    if (asked === option("w") && samples.length) params.set("since", samples[samples.length - 1].timestamp);
+    return `${address}/live?${params}`;
+  }
+
+  function draw(answer) {
+    if (asked !== option("w")) samples = [];
+    asked = option("w");
+    const oldest = hubNow() - Number(asked) * 60000;
+    samples = [...samples, ...answer.metrics].filter((row) => parse(row.timestamp) >= oldest);
+    show(waiting, false);
+    show(body, true);
+    ranges.draw(answer.benchmark, option("b"));
+    drawSamples();
+    if (hubNow() - introducedAt > INTRODUCE_MS) introduce();
+  }
+
+  function drawSamples() {
+    const latest = samples[samples.length - 1];
+    show(none, !latest);
+    show(figures, Boolean(latest));
+    controls.set({ paused: !watching, latest });
+    if (!latest) return;
+    for (const tile of tiles) tile.set(tile.read(latest, server));
+    charts.draw(samples, Number(asked));
+    cores.draw(latest.cpu_per_core || []);
+  }
+
+  function resume() {
+    watching = watch({ path, draw, refuse, seconds: () => Number(option("r")), fresh: true });
+  }
+
+  function toggle() {
+    if (watching) {
+      watching.stop();
+      watching = null;
+      controls.set({ paused: true, latest: samples[samples.length - 1] });
+    } else {
+      resume();
+      controls.set({ paused: false, latest: samples[samples.length - 1] });
+    }
+  }
+
+  function refuse(error) {
+    watching.stop();
+    root.replaceChildren(refusal(error));
+  }
+
+  async function introduce() {
+    introducedAt = hubNow();
+    try {
+      const answer = await get(address + "?hours=1");
+      server = answer.server;
+      top.draw(answer);
+      document.title = `${server.display_name} – Live – smon`;
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;  // the poller below meets the same refusal and shows it
+    }
+  }
+
+  function onkey(event) {
+    if (event.key !== " " || event.target.closest("button, a, input, select, summary, [role=slider]")) return;
+    event.preventDefault();
+    toggle();
+  }
+
+  document.addEventListener("keydown", onkey);
+  query.listen(() => {
+    controls.set({ paused: !watching, latest: samples[samples.length - 1] });
+    watching?.now();
+  });
+  resume();
+  return () => {
+    document.removeEventListener("keydown", onkey);
+    watching?.stop();
+    charts.stop();
+  };
+}
+
+/** Whether it runs, how old the newest sample is, and how much and how often is asked. */
+function controlBar(toggle) {
+  const state = h("span", { class: "live-state" });
+  const seen = age("muted");
+  const mark = icon("pause");
+  const word = h("span", {});
+  const button = h("button", { type: "button", class: "button small", title: "Space", onclick: toggle }, mark, word);
+  const span = choice("Time shown", WINDOWS, (value) => query.set({ w: value === DEFAULTS.w ? "" : value }));
+  const pace = choice("Refresh every", PACES, (value) => query.set({ r: value === DEFAULTS.r ? "" : value }));
+  return {
+    el: h("div", { class: "toolbar live-bar" }, state, seen, button, h("div", { class: "end" }, span.el, pace.el)),
+    set({ paused, latest }) {
+      write(state, paused ? "Paused" : "Live");
+      state.dataset.paused = paused;
+      write(word, paused ? "Resume" : "Pause");
+      reicon(mark, paused ? "play" : "pause");
+      show(seen, Boolean(latest));
+      if (latest) setAge(seen, latest.timestamp, "newest sample ");
+      span.set(option("w"));
+      pace.set(option("r"));
+    },
+  };
+}
+
+function chartPanels() {
+  const charts = CHARTS.map(({ lines, ...look }) => ({ lines, chart: lineChart({ ...look, lines, onpoint }) }));
+
+  /** All charts of the page share the cursor's moment. */
+  function onpoint(t) {
+    for (const { chart } of charts) chart.pointAt(t);
+  }
+
+  return {
+    els: charts.map(({ chart }, i) => panel(CHARTS[i].label, { className: "panel-live" }, chart.el)),
+    draw(samples, minutes) {
+      const t = Float64Array.from(samples, (row) => parse(row.timestamp));
+      const to = hubNow();
+      for (const { lines, chart } of charts) {
+        const columns = lines.map(({ read }) => ({ v: Float64Array.from(samples, (row) => read(row) ?? NaN) }));
+        chart.set({ t, lines: columns, from: to - minutes * 60000, to, stepMs: 0 });
+      }
+    },
+    stop: () => charts.forEach(({ chart }) => chart.stop()),
+  };
+}
+
+function corePanel() {
+  const body = h("div", { class: "cores" });
+  const size = h("span", { class: "muted" });
+  const lines = keyed(body, { core: { make: coreLine } });
+  return {
+    el: panel("Cores", { beside: size }, body),
+    draw(cores) {
+      write(size, count(cores.length, "core"));
+      lines.draw(cores.map((value, index) => (
+        { key: String(index), kind: "core", data: { value, name: "Core " + index } })));
+    },
+  };
+}
+
+function coreLine() {
+  const meter = bar("cpu");
+  return { el: meter.el, bind: ({ name, value }) => meter.set(name, value) };
+}
+
+function noLiveData() {
+  const words = notice("No live data", "This server's agent has sent no near-live samples in the time shown. "
+    + "They are off unless its configuration turns them on:");
+  words.append(h("code", { class: "command" }, "\"live_enabled\": true"));
+  return words;
+}

@@ -1,0 +1,113 @@
+// The map view of the overview: every group an area with its totals, every server a tile with its load.
+// Large fleets become small squares, coloured and shaped by state; very large ones show those in trouble and a count.
+
+import { WHOLE, attr, h, icon, keyed, reicon, show, toggle, vary, write } from "../dom.js";
+import { count, percent } from "../format.js";
+import { KINDS, bar, kindOf } from "../parts.js";
+
+const SQUARES = 1500;  // beyond this only servers in trouble have one
+const HUES = 6;        // as many as the style sheet has
+
+/** draw([{name, servers}]) like the grid. */
+export function map(root) {
+  const el = h("div", { class: "map" });
+  root.append(el);
+  const zones = keyed(el, { zone: { make: zone } });
+  return {
+    draw(groups) {
+      const total = groups.reduce((sum, group) => sum + group.servers.length, 0);
+      toggle(el, "dense", total > WHOLE);
+      zones.draw(groups.map((group) => ({ key: group.name, kind: "zone", data: { ...group, total } })));
+    },
+    stop: () => el.remove(),
+  };
+}
+
+function zone() {
+  const name = h("h2", {});
+  const sum = h("span", { class: "zone-sum" });
+  const tiles = h("div", {});
+  const inner = keyed(tiles, { node: { make: node }, square: { make: square }, rest: { make: rest } });
+  const el = h("section", { class: "zone" }, h("div", { class: "zone-head" }, name, sum), tiles);
+  return {
+    el,
+    bind({ name: words, servers, total }) {
+      attr(el, "data-hue", hue(words));
+      write(name, words);
+      write(sum, totals(servers));
+      attr(tiles, "class", total > WHOLE ? "squares" : "nodes");
+      inner.draw(total > WHOLE ? squares(servers, total) : servers.map((server) => item(server, "node")));
+    },
+  };
+}
+
+function totals(servers) {
+  const known = servers.filter((server) => kindOf(server) !== "offline" && server.cpu !== null);
+  const mean = (field) => known.reduce((sum, server) => sum + server[field], 0) / known.length;
+  const figures = known.length ? ` · CPU ${percent(mean("cpu"))} · memory ${percent(mean("memory"))}` : "";
+  return count(servers.length, "server") + figures;
+}
+
+function squares(servers, total) {
+  const drawn = total > SQUARES ? servers.filter((server) => kindOf(server) !== "online") : servers;
+  const left = servers.length - drawn.length;
+  const items = drawn.map((server) => item(server, "square"));
+  return left ? [...items, { key: "rest", kind: "rest", data: left }] : items;
+}
+
+/** A group keeps its colour wherever it stands: it follows from the name. */
+function hue(name) {
+  let sum = 0;
+  for (const letter of name) sum = (sum * 17 + letter.codePointAt(0)) % 9973;
+  return sum % HUES;
+}
+
+function item(server, kind) {
+  return { key: "s" + server.id, kind, data: server };
+}
+
+function link(el, server) {
+  const kind = kindOf(server);
+  attr(el, "data-kind", kind);
+  attr(el, "href", "/servers/" + encodeURIComponent(server.id));
+  return kind;
+}
+
+function node() {
+  const mark = icon("online");
+  const word = h("span", { class: "unseen" });
+  const name = h("span", { class: "node-name" });
+  const cpu = bar("cpu");
+  const el = h("a", { class: "node" }, mark, name, word, cpu.el);
+  return {
+    el,
+    bind(server) {
+      const kind = link(el, server);
+      const off = kind === "offline" || kind === "waiting";
+      reicon(mark, kind);
+      write(word, KINDS[kind].word);
+      write(name, server.name);
+      attr(el, "title", `${server.name} · ${KINDS[kind].word} · ${server.ip}`);
+      cpu.set("CPU", server.cpu);
+      show(cpu.el, !off);
+    },
+  };
+}
+
+function square() {
+  const el = h("a", { class: "square" });
+  return {
+    el,
+    bind(server) {
+      const words = `${server.name}: ${KINDS[link(el, server)].word}, CPU ${percent(server.cpu)}`;
+      attr(el, "aria-label", words);
+      attr(el, "title", words);
+      vary(el, "--share", server.cpu ?? 0);
+    },
+  };
+}
+
+function rest() {
+  const el = h("span", { class: "squares-more" });
+  return { el, bind: (number) => write(el, `${number} online`) };
+}

@@ -1,0 +1,95 @@
+// The list view of the overview: a table that sorts by any column.
+
+import { attr, h, show, toggle, write } from "../dom.js";
+import { NONE, duration } from "../format.js";
+import { KINDS, age, badge, bar, kindOf, setAge } from "../parts.js";
+import { query } from "../router.js";
+import { table } from "../table.js";
+
+/** Reads a figure of a server; the old one of a silent server is no figure. */
+const current = (field) => (server) => (kindOf(server) === "offline" ? null : server[field]);
+
+const COLUMNS = [
+  { key: "status", label: "Status", value: (server) => KINDS[kindOf(server)].rank, make: statusCell },
+  { key: "name", label: "Name", value: (server) => server.name, make: nameCell },
+  { key: "group", label: "Group", value: (server) => server.group, text: (server) => server.group },
+  { key: "ip", label: "Address", value: (server) => server.ip, text: (server) => server.ip },
+  { key: "cpu", label: "CPU", down: true, numeric: true, value: current("cpu"), make: () => shareCell("CPU", "cpu") },
+  { key: "memory", label: "Memory", down: true, numeric: true, value: current("memory"),
+    make: () => shareCell("Memory", "memory") },
+  { key: "disk", label: "Worst disk", down: true, numeric: true, value: worstDisk, make: diskCell },
+  { key: "alerts", label: "Alerts", down: true, numeric: true, value: (server) => server.alerts, make: alertCell },
+  { key: "uptime", label: "Up", down: true, numeric: true, value: current("uptime_seconds"),
+    text: (server) => duration(current("uptime_seconds")(server)) },
+  { key: "seen", label: "Last seen", down: true, value: (server) => server.last_seen_at, make: seenCell },
+];
+
+/** draw([{name, servers}]) like the grid; the groups are a column here. */
+export function servers(root) {
+  const onsort = (key, down) => query.set({ sort: key === "status" && !down ? "" : (down ? "-" : "") + key });
+  const shown = table({ caption: "Servers", columns: COLUMNS, id: (server) => server.id, onsort,
+    mark: (row, server) => attr(row, "data-kind", kindOf(server)) });
+  root.append(shown.el);
+  return {
+    draw: (groups) => shown.draw(groups.flatMap((group) => group.servers), sortOf(query.get("sort", "status"))),
+    stop() { shown.stop(); shown.el.remove(); },
+  };
+}
+
+function sortOf(text) {
+  return { key: text.replace(/^-/, ""), down: text.startsWith("-") };
+}
+
+function worstDisk(server) {
+  return current("disks")(server)?.[0]?.[1];
+}
+
+function statusCell() {
+  const state = badge();
+  return { el: state.el, set: (server) => state.set(kindOf(server)) };
+}
+
+function nameCell() {
+  const name = h("a", { class: "name-link" });
+  return {
+    el: name,
+    set(server) {
+      write(name, server.name);
+      attr(name, "title", server.name);
+      attr(name, "href", "/servers/" + encodeURIComponent(server.id));
+    },
+  };
+}
+
+function shareCell(label, field) {
+  const meter = bar(field);
+  return { el: meter.el, set: (server) => meter.set(label, current(field)(server)) };
+}
+
+function diskCell() {
+  const meter = bar("disk");
+  return {
+    el: meter.el,
+    set(server) {
+      const [name, value] = current("disks")(server)?.[0] || [NONE, null];
+      meter.set(name, value);
+    },
+  };
+}
+
+function alertCell() {
+  const chip = h("span", { class: "chip alerting" });
+  return {
+    el: chip,
+    set(server) {
+      show(chip, server.alerts > 0);
+      toggle(chip, "critical", server.critical > 0);
+      write(chip, server.alerts);
+    },
+  };
+}
+
+function seenCell() {
+  const seen = age();
+  return { el: seen, set: (server) => setAge(seen, server.last_seen_at) };
+}
