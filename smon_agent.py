@@ -1,0 +1,2311 @@
+#!/usr/bin/env python3
+"""Watch this machine and tell a hub: the smon agent. One file, Python 3.8 or newer, psutil, nothing else.
+
+Four threads, none of which waits for another:
+
+    cycle   reload config -> collect -> spool/ -> wake `send`               every collection_interval_minutes
+    send    spool/ -> POST /api/metrics -> sent/    hub away: wait longer each time, nothing is lost
+    live    one light sample -> memory -> wake `beat`                        every live_interval_seconds, if enabled
+    beat    live samples -> POST /api/metrics/live; in the middle of a cycle POST /api/ping
+
+Files, beside config.json or in `state_dir`, readable by their owner only:
+
+    config.json    the options; without `state_dir` also what registration and the hub taught
+    identity.json  with `state_dir`: what registration and the hub taught, config.json stays untouched
+    spool/         samples that wait, one gzip file each, oldest first by name
+    sent/          samples the hub acknowledged, 48 hours of them, sent again to a hub that lost them
+    rejected/      the last samples that the hub refused for good
+    agent.lock     one agent per folder, and whether it ended cleanly
+    agent.stop     make this file to end the agent cleanly where there are no signals
+    agent.log      rotated by size
+
+A hub can change the options marked `remote` within their bounds and nothing else; nothing it sends is ever executed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import fnmatch
+import io
+import json
+import logging
+import math
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import types
+import zlib
+from collections import deque, namedtuple
+from urllib.parse import urlsplit
+
+try:
+    import psutil
+except ImportError:
+    psutil = None  # type: ignore  # main() says how to get it
+
+if "ssl" in sys.modules:
+    import http.client
+else:  # http.client takes ssl along when it can: 4 MiB that a plain http address never needs
+    sys.modules["ssl"] = None  # type: ignore
+    import http.client
+    del sys.modules["ssl"]
+
+VERSION = "1.0.0"
+DONE, FAILED, UNUSABLE, BUFFERED, TAKEN = 0, 1, 2, 3, 4  # exit codes; docs/agent.md explains them
+
+log = logging.getLogger("smon.agent")
+
+
+def _minute_seconds() -> float:
+    """How long a configured minute lasts: 60 seconds, except under the project's own tests."""
+    try:
+        return max(0.01, float(os.environ["SMON_MINUTE_SECONDS"]))
+    except (KeyError, ValueError):
+        return 60.0
+
+
+MINUTE = _minute_seconds()
+
+
+def utc_now() -> datetime.datetime:
+    """The wall clock; used for names and stamps only, every wait uses the monotonic clock."""
+    return datetime.datetime.now(datetime.timezone.utc)
+
+
+def iso(moment: datetime.datetime) -> str:
+    """A moment as the hub writes and reads it, `2026-11-22T10:00:00.123Z`."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def from_iso(text: str) -> datetime.datetime:
+    """The moment that `text` names; ValueError when it names none."""
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+_UNPRINTABLE = dict.fromkeys([*range(32), *range(127, 160)], "\ufffd")
+
+
+def clean(text: object, limit: int = 256) -> str:
+    """Text that came from the machine or a hub, fit for JSON and for a log line."""
+    return str(text).encode("utf-8", "replace").decode("utf-8").translate(_UNPRINTABLE)[:limit]
+
+
+# ---------------------------------------------------------------------------------------------------------- options
+
+SERVICE_NAME = re.compile(r"(?!-)[A-Za-z0-9@._:\\-]{1,256}")
+WEB_ADDRESS = re.compile(r"https?://[^\s/@?#]+(/[^\s?#]*)?")
+PROXY_ADDRESS = re.compile(r"|environment|http://[^\s/?#]+/?")
+TOKEN = re.compile(r"[\x21-\x7e]{0,512}")
+SERVER_ID = re.compile(r"[A-Za-z0-9._-]{0,128}")
+LOG_LEVEL = re.compile(r"DEBUG|INFO|WARNING|ERROR")
+PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
+
+Option = namedtuple("Option", "key type default sentence low high form meant remote secret",
+                    defaults=(None, None, PRINTABLE, "text without control characters", False, False))
+
+OPTIONS = (
+    Option("dashboard_url", str, "http://localhost:3000", "Address of the hub.",
+           form=WEB_ADDRESS, meant="an http:// or https:// address"),
+    Option("server_id", str, "", "Id of this machine at the hub; registration fills it in.",
+           form=SERVER_ID, meant="an id as registration gives it"),
+    Option("api_key", str, "", "Key of this machine; registration fills it in.",
+           form=TOKEN, meant="a key as registration gives it", secret=True),
+    Option("export_key", str, "", "Key that signs spool exports; registration fills it in.",
+           form=TOKEN, meant="a key as registration gives it", secret=True),
+    Option("registration_token", str, "", "Token that lets this machine register without waiting for approval.",
+           form=TOKEN, meant="a token as the hub gives it", secret=True),
+    Option("display_name", str, "", "Name to show instead of the host name; sent at registration.", high=255),
+    Option("group_name", str, "", "Group to show this machine in; sent at registration.", high=255),
+    Option("tags", list, [], "Words to find this machine by; sent at registration.", high=50),
+    Option("collection_interval_minutes", int, 10, "Minutes between two samples.", 5, 60, remote=True),
+    Option("top_processes_count", int, 15, "Processes in a sample: the top by CPU and by memory, in turn.", 0, 200,
+           remote=True),
+    Option("monitored_services", list, [], "Services to report; empty: see auto_discover_services.", high=500,
+           form=SERVICE_NAME, meant="names of services", remote=True),
+    Option("auto_discover_services", bool, True, "Report every service when monitored_services is empty.", remote=True),
+    Option("collect_processes", bool, True, "Report processes.", remote=True),
+    Option("collect_disks", bool, True, "Report file systems.", remote=True),
+    Option("collect_network", bool, True, "Report network counters and rates.", remote=True),
+    Option("collect_services", bool, True, "Report services.", remote=True),
+    Option("include_mounts", list, [], "Mount points to report beside the local file systems, as network mounts.",
+           high=100),
+    Option("skip_mounts", list, [], "Mount points to leave out; * and ? stand for any characters.", high=100,
+           remote=True),
+    Option("live_enabled", bool, False, "Send a light sample every few seconds.", remote=True),
+    Option("live_interval_seconds", int, 10, "Seconds between two live samples.", 5, 60, remote=True),
+    Option("live_retention_minutes", int, 30, "Minutes that the hub keeps live samples.", 1, 1440, remote=True),
+    Option("ping_enabled", bool, True, "Send a heartbeat in the middle of a cycle, at least every 5 minutes.",
+           remote=True),
+    Option("retry_attempts", int, 3, "Tries before the wait between tries begins to double.", 1, 100, remote=True),
+    Option("retry_delay_seconds", float, 10, "Seconds between tries.", 0.1, 3600, remote=True),
+    Option("request_timeout_seconds", float, 30, "Seconds that one request may take.", 1, 300),
+    Option("offline_buffer_max", int, 100, "Samples kept on disk while the hub is away; then the oldest goes.",
+           1, 100000, remote=True),
+    Option("spool_max_mb", int, 50, "Megabytes of samples kept on disk while the hub is away.", 1, 10240),
+    Option("verify_ssl", bool, True, "Check the hub's certificate."),
+    Option("ca_file", str, "", "File with the certificates to trust instead of the system's."),
+    Option("client_cert", str, "", "File with this machine's own certificate, for hubs that ask for one."),
+    Option("client_key", str, "", "File with the private key of client_cert."),
+    Option("proxy", str, "", "Proxy to use, http://host:port, or `environment`; empty: none.",
+           form=PROXY_ADDRESS, meant="empty, environment or an http:// address"),
+    Option("state_dir", str, "", "Folder for spool, lock, log and what was learned; empty: the folder of the config."),
+    Option("log_file", str, "agent.log", "Log file; empty: no file."),
+    Option("log_level", str, "INFO", "DEBUG, INFO, WARNING or ERROR.", form=LOG_LEVEL,
+           meant="DEBUG, INFO, WARNING or ERROR", remote=True),
+    Option("log_max_bytes", int, 5 * 1024 * 1024, "Size at which the log file is rotated.", 10240, 1024 ** 3),
+    Option("log_backup_count", int, 3, "Rotated log files to keep.", 0, 100),
+)
+BY_KEY = {option.key: option for option in OPTIONS}
+IDENTITY = ("server_id", "api_key", "export_key")  # what registration gives
+TEXT_MAX = 4096  # longest text of an option that names no limit of its own
+
+
+class ConfigError(Exception):
+    """The config can not be used; the text says why."""
+
+
+def checked(option: Option, value: object):
+    """`value` as the option's type; ConfigError with a sentence that names the option and its limit."""
+    return CHECKS[option.type](option, value)
+
+
+def _checked_flag(option: Option, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{option.key} must be true or false.")
+    return value
+
+
+def _checked_number(option: Option, value: object):
+    limits = f"{option.key} must be a number from {option.low} to {option.high}."
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not option.low <= value <= option.high:
+        raise ConfigError(limits)
+    if option.type is int and value != int(value):
+        raise ConfigError(limits.replace("a number", "a whole number"))
+    return option.type(value)
+
+
+def _checked_text(option: Option, value: object) -> str:
+    limit = option.high or TEXT_MAX
+    if not isinstance(value, str) or len(value) > limit or value != value.encode("utf-8", "replace").decode():
+        raise ConfigError(f"{option.key} must be text of at most {limit} characters.")
+    if not option.form.fullmatch(value):
+        raise ConfigError(f"{option.key} must be {option.meant}.")
+    return value
+
+
+def _checked_list(option: Option, value: object) -> list:
+    if not isinstance(value, list) or len(value) > option.high:
+        raise ConfigError(f"{option.key} must be a list of at most {option.high} entries.")
+    return [_checked_text(option._replace(high=None), item) for item in value]
+
+
+CHECKS = {bool: _checked_flag, int: _checked_number, float: _checked_number, str: _checked_text, list: _checked_list}
+
+
+def in_force(given: dict) -> types.SimpleNamespace:
+    """Every option with its value from `given` or its default; ConfigError names the first wrong one."""
+    values = {option.key: checked(option, given.get(option.key, option.default)) for option in OPTIONS}
+    try:
+        port = urlsplit(values["dashboard_url"]).port
+    except ValueError:
+        port = -1
+    if port is not None and not 0 < port < 65536:
+        raise ConfigError("dashboard_url must have a port from 1 to 65535, or none.")
+    return types.SimpleNamespace(**values)
+
+
+def read_object(path: str) -> dict:
+    """The JSON object in a file, {} when there is no such file; ConfigError says what is wrong with it."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            content = json.load(file)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} can not be read: {clean(error)}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold one JSON object.")
+    return content
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def write_atomic(path: str, data: bytes) -> None:
+    """Replace a file as a whole, 0600: after a power cut it holds the old or the new content, never half of it."""
+    temporary = f"{path}.tmp"
+    try:
+        with open(temporary, "wb", opener=_private) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        remove(temporary)
+        raise
+    if os.name == "posix":  # the rename itself survives the power cut; Windows sees to that by itself
+        folder = os.open(os.path.dirname(path), os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def remove(path: str) -> None:
+    """Delete a file that may be gone already."""
+    try:
+        os.remove(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        log.warning("%s can not be removed: %s", path, error)
+
+
+def restrict_to_owner(path: str) -> None:
+    """Windows ignores modes: there an access list lets in the owner, SYSTEM and administrators, by their fixed ids."""
+    if os.name == "nt":
+        grants = [f"{os.environ.get('USERNAME', '*S-1-3-4')}:F", "*S-1-5-18:F", "*S-1-5-32-544:F"]
+        run_child([os.path.join(os.environ.get("SystemRoot", r"C:\Windows"), "System32", "icacls.exe"), path,
+                   "/inheritance:r", "/grant:r", *grants])
+
+
+class Config:
+    """config.json and what was learned on top of it; `now` always holds the last good state of both.
+
+    Learned (id, key, settings from the hub) goes into config.json, or with `state_dir` into identity.json, where each
+    value stands beside the one that config.json had at the time: it holds until the operator changes that key.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = os.path.realpath(path)
+        self._lock = threading.RLock()
+        self._unsaved: dict = {}
+        self._complaint = ""
+        self.now = in_force({})
+        given = read_object(self.path)
+        self._existed, self._state_dir = bool(given), given.get("state_dir", "")
+        self._load(given)
+        self.unknown_keys = sorted(set(given) - set(BY_KEY))
+
+    def _load(self, given: dict) -> None:
+        self.now = in_force(dict(given, **self._learned(given), **self._unsaved))
+
+    def _given(self) -> dict:
+        given = read_object(self.path)
+        if self._existed and not given:
+            raise ConfigError(f"{self.path} is gone or empty.")
+        if given.get("state_dir", "") != self._state_dir:
+            raise ConfigError("state_dir can be changed only while no agent runs.")
+        return given
+
+    def reload(self) -> None:
+        """Take up what changed on disk; a broken file is one log line and changes nothing."""
+        with self._lock:
+            try:
+                lost = self._unsaved or self._lost_identity(self._given())
+                if lost:
+                    self.learn(lost)
+                    self._unsaved = {}
+                self._load(self._given())
+                self._complaint = ""
+            except (ConfigError, OSError) as error:
+                if str(error) != self._complaint:
+                    log.error("The config is not usable, the last good one stays in force: %s", error)
+                self._complaint = str(error)
+
+    def _lost_identity(self, given: dict) -> dict:
+        """Id and key, when the file was written anew without them for the same hub: they are put back."""
+        after = dict(given, **self._learned(given))
+        moved = after.get("dashboard_url", BY_KEY["dashboard_url"].default) != self.now.dashboard_url
+        if moved or after.get("api_key") or not self.now.api_key:
+            return {}
+        return {key: getattr(self.now, key) for key in IDENTITY}
+
+    def learn(self, changes: dict) -> None:
+        """Keep option values over restarts; ConfigError or OSError when that is not possible, then nothing changed."""
+        with self._lock:
+            given = self._given()
+            in_force(dict(given, **changes))
+            if given.get("state_dir"):
+                target, content = self._identity_path(given), self._identity(given)
+                content.update({key: [value, given.get(key)] for key, value in changes.items()})
+            else:
+                target, content = self.path, dict(given, **changes)
+            write_atomic(target, json.dumps(content, indent=2).encode() + b"\n")
+            restrict_to_owner(target)
+            self._existed = True
+            self._load(self._given())
+
+    def learn_identity(self, changes: dict) -> None:
+        """Like learn(), but in force even when it can not be saved now; each reload tries again."""
+        with self._lock:
+            try:
+                self.learn(changes)
+            except (ConfigError, OSError) as error:
+                log.error("The key can not be saved yet, a restart would register again: %s", error)
+                self._unsaved = dict(changes)
+                vars(self.now).update(changes)
+
+    def can_learn(self) -> str:
+        """Why nothing can be saved, or an empty text."""
+        folder = self.state_folder if self.now.state_dir else os.path.dirname(self.path)
+        return "" if os.access(folder, os.W_OK) else f"{folder} is not writable."
+
+    @property
+    def state_folder(self) -> str:
+        """The folder of spool, lock and log."""
+        return os.path.join(os.path.dirname(self.path), self.now.state_dir)
+
+    def file(self, name: str) -> str:
+        """The path of a file that the options name: relative to the config."""
+        return os.path.join(os.path.dirname(self.path), name)
+
+    def _identity_path(self, given: dict) -> str:
+        return os.path.join(os.path.dirname(self.path), str(given["state_dir"]), "identity.json")
+
+    def _identity(self, given: dict) -> dict:
+        content = read_object(self._identity_path(given))
+        return {key: pair for key, pair in content.items() if isinstance(pair, list) and len(pair) == 2}
+
+    def _learned(self, given: dict) -> dict:
+        if not given.get("state_dir"):
+            return {}
+        return {key: value for key, (value, over) in self._identity(given).items() if given.get(key) == over}
+
+
+class LogFile(logging.Handler):
+    """A log file of bounded size, with numbered older ones; a full disk costs lines, never the agent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.path, self.max_bytes, self.backups = "", 0, 0
+        self._file: io.FileIO | None = None
+
+    def follow(self, path: str, max_bytes: int, backups: int) -> None:
+        """Write to `path` from now on; an empty one ends the file."""
+        self.acquire()
+        if path != self.path:
+            self.shut()
+        self.path, self.max_bytes, self.backups = path, max_bytes, backups
+        self.release()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not self.path:
+            return
+        line = self.format(record).encode("utf-8", "replace") + b"\n"
+        try:
+            file = self._file or open(self.path, "ab", buffering=0, opener=_private)
+            if file.tell() + len(line) > self.max_bytes:
+                file.close()
+                file = self._rotated()
+            self._file = file
+            file.write(line)
+        except OSError:
+            self.shut()  # the line is lost; it went to the console as well, and the next one tries the file again
+
+    def shut(self) -> None:
+        """Close the file; the next line opens it again."""
+        file, self._file = self._file, None
+        if file:
+            file.close()
+
+    def _rotated(self) -> io.FileIO:
+        names = [self.path] + [f"{self.path}.{number}" for number in range(1, self.backups + 1)]
+        for older, newer in reversed(list(zip(names[1:], names))):
+            if os.path.exists(newer):
+                os.replace(newer, older)
+        return open(self.path, "wb", buffering=0, opener=_private)
+
+
+class OneLine(logging.Formatter):
+    """One event, one line, and never a key: whatever a hub or a library put into a message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return re.sub(r"sm[a-z]_\w+", lambda key: key.group()[:4] + "...", clean(super().format(record), 4000))
+
+
+# ---------------------------------------------------------------------------------------------------------- collect
+
+CGROUP = "/sys/fs/cgroup"
+COLLECTOR_SECONDS = 10  # a subject that takes longer is reported as late and the sample goes without it
+MOUNT_SECONDS = 3       # a dead network mount never answers,
+MOUNTS_SECONDS = 8      # and there may be many
+PRIME_SECONDS = 0.5     # the first sample needs two readings of the CPU; later ones use the last cycle's
+SKIPPED_FILE_SYSTEMS = {"squashfs", "iso9660", "udf", "erofs", "cramfs", "autofs", ""}  # always full, or no medium
+SUBJECTS_MAX = {"disks": 256, "services": 2000}  # what a hub takes in one sample,
+ERRORS_MAX = 50                                  # and of complaints about it
+
+Seen = namedtuple("Seen", "pid started cpu_seconds rss")
+Collector = namedtuple("Collector", "name place option collect")
+
+
+class Worker(threading.Thread):
+    """A thread that runs one call after another for Deadlines."""
+
+    def __init__(self) -> None:
+        super().__init__(name="worker", daemon=True)
+        self.tasks: queue.SimpleQueue = queue.SimpleQueue()
+        self.outcomes: queue.SimpleQueue = queue.SimpleQueue()
+        self.start()
+
+    def run(self) -> None:
+        """Answer each task with (result, error)."""
+        while True:
+            function, arguments = self.tasks.get()
+            try:
+                self.outcomes.put((function(*arguments), None))
+            except Exception as error:  # handed over to the caller, who reports it
+                self.outcomes.put((None, error))
+
+
+class Deadlines:
+    """Calls that may hang in the kernel, run by a worker; what hangs is not called again until it came back."""
+
+    def __init__(self) -> None:
+        self._idle: list = []
+        self._stuck: dict = {}
+
+    def call(self, name: str, seconds: float, function, *arguments):
+        """What the function returns or raises; TimeoutError when it takes longer or still hangs from before."""
+        self._look_again(name)
+        worker = self._idle.pop() if self._idle else Worker()
+        since = utc_now()
+        worker.tasks.put((function, arguments))
+        try:
+            result, error = worker.outcomes.get(timeout=seconds)
+        except queue.Empty:
+            self._stuck[name] = worker, since
+            raise TimeoutError(f"no answer within {seconds:g} seconds") from None
+        self._idle.append(worker)
+        if error:
+            raise error
+        return result
+
+    def _look_again(self, name: str) -> None:
+        if name in self._stuck:
+            worker, since = self._stuck[name]
+            if worker.outcomes.empty():
+                raise TimeoutError(f"stuck since {iso(since)}")
+            del self._stuck[name]  # its late outcome is dropped with the worker's queue
+            worker.outcomes.get()
+            self._idle.append(worker)
+
+
+class Machine:
+    """This machine between two samples: what the last one saw, because most figures are differences."""
+
+    def __init__(self) -> None:
+        self.cpu_times = psutil.cpu_times()
+        self.quota_use: tuple | None = None
+        self.processes: dict = {}
+        self.processes_at = 0.0
+        self.network = Rates()
+        self.disk_io = Rates()
+        self.systemd = Systemd()
+        self.deadlines = Deadlines()
+        self.source = {"cpu": "host", "memory": "host"}
+        self.required = {"cpu_percent": 0.0, "memory_percent": 0.0}  # a hub refuses a sample without these two
+
+    def prime(self, options: types.SimpleNamespace) -> None:
+        """Take the readings that the first sample is compared with."""
+        self.collect(options, [row for row in COLLECTORS if row.name in ("cpu", "processes")])
+
+    def collect(self, options: types.SimpleNamespace, collectors=None) -> tuple:
+        """({"metrics", "processes", "services"}, errors by collector): a failing or late one spares the rest."""
+        sample: dict = {"metrics": {}, "processes": [], "services": []}
+        errors: dict = {}
+        for row in COLLECTORS if collectors is None else collectors:
+            if row.option and not getattr(options, row.option):
+                continue
+            try:
+                found = self.deadlines.call(row.name, COLLECTOR_SECONDS, row.collect, self, options, errors)
+            except Exception as error:  # one subject must not cost the sample
+                errors[row.name] = reason(error)
+                log.debug("Collecting %s failed: %s", row.name, reason(error))
+                continue
+            if isinstance(found, dict):
+                sample[row.place].update(found)
+            else:
+                sample[row.place].extend(found[:SUBJECTS_MAX.get(row.place)])
+        errors = dict(list(errors.items())[:ERRORS_MAX])
+        self.required.update((key, sample["metrics"][key]) for key in self.required if key in sample["metrics"])
+        sample["metrics"].update(self.required)
+        return sample, errors
+
+
+def reason(error: BaseException) -> str:
+    """An exception as part of a sentence."""
+    if isinstance(error, OSError) and error.strerror and not error.filename:
+        return clean(error.strerror)
+    return clean(error) or type(error).__name__
+
+
+def read_text(path: str) -> str:
+    """A small file of the kernel's."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def collect_cpu(machine: Machine, options, errors: dict) -> dict:
+    """Busy share of all cores since the last cycle; under a CPU quota, of the quota."""
+    before, machine.cpu_times = machine.cpu_times, psutil.cpu_times()
+    cores, use = cgroup_cpu()
+    last, machine.quota_use = machine.quota_use, (use, time.monotonic())
+    machine.source["cpu"] = "cgroup" if cores else "host"
+    count = psutil.cpu_count() or 1
+    if not cores:
+        return {"cpu_percent": busy_percent(before, machine.cpu_times), "cpu_count": count}
+    return {"cpu_percent": quota_percent(last, machine.quota_use, cores), "cpu_count": min(count, math.ceil(cores))}
+
+
+def busy_percent(before, after) -> float:
+    """Share of the time between two readings of psutil's cpu_times that was neither idle nor waiting for disks."""
+    steps = {name: max(0.0, getattr(after, name) - getattr(before, name)) for name in after._fields}
+    total = sum(steps.values()) - steps.get("guest", 0) - steps.get("guest_nice", 0)  # guest time is in user time, too
+    idle = steps["idle"] + steps.get("iowait", 0)
+    return round(min(100.0, max(0.0, 100 * (total - idle) / total)), 1) if total > 0 else 0.0
+
+
+def quota_percent(before, after, cores: float) -> float:
+    """Share of a quota of so many cores that was used between two (CPU seconds, monotonic time) readings."""
+    if not before or before[0] is None or after[1] <= before[1]:
+        return 0.0
+    share = (after[0] - before[0]) / (after[1] - before[1]) / cores
+    return round(min(100.0, max(0.0, 100 * share)), 1)
+
+
+def cgroup_cpu() -> tuple:
+    """(cores that the container may use, CPU seconds it has used), or (None, None) without a quota."""
+    try:
+        if os.path.exists(f"{CGROUP}/cpu.max"):
+            quota, period = read_text(f"{CGROUP}/cpu.max").split()
+            used = re.search(r"usage_usec (\d+)", read_text(f"{CGROUP}/cpu.stat"))
+            return (None, None) if quota == "max" or not used else (int(quota) / int(period), int(used[1]) / 1e6)
+        quota, period = read_text(f"{CGROUP}/cpu/cpu.cfs_quota_us"), read_text(f"{CGROUP}/cpu/cpu.cfs_period_us")
+        if int(quota) > 0:
+            return int(quota) / int(period), int(read_text(f"{CGROUP}/cpuacct/cpuacct.usage")) / 1e9
+    except (OSError, ValueError, ZeroDivisionError):
+        return None, None  # the host itself, or a system without control groups
+    return None, None
+
+
+def collect_memory(machine: Machine, options, errors: dict) -> dict:
+    """Memory of the machine, or of the container where that has a limit of its own."""
+    memory = psutil.virtual_memory()
+    total, used, available, percent = memory.total, memory.used, memory.available, memory.percent
+    limit, taken = cgroup_memory()
+    machine.source["memory"] = "cgroup" if limit and limit < total else "host"
+    if machine.source["memory"] == "cgroup":
+        total, used = limit, min(taken, limit)
+        available = total - used
+        percent = round(100 * used / total, 1)
+    return {"memory_total": total, "memory_used": used, "memory_free": available, "memory_available": available,
+            "memory_percent": percent}
+
+
+def cgroup_memory() -> tuple:
+    """(limit, bytes in use without the cache that can be dropped) of the container, or (None, None)."""
+    for limit, used, inactive in ((f"{CGROUP}/memory.max", f"{CGROUP}/memory.current", "inactive_file"),
+                                  (f"{CGROUP}/memory/memory.limit_in_bytes", f"{CGROUP}/memory/memory.usage_in_bytes",
+                                   "total_inactive_file")):
+        try:
+            cache = re.search(rf"^{inactive} (\d+)", read_text(f"{os.path.dirname(used)}/memory.stat"), re.M)
+            return int(read_text(limit)), max(0, int(read_text(used)) - int(cache[1] if cache else 0))
+        except (OSError, ValueError):
+            continue  # "max" is no number, and the other version's files are not there
+    return None, None
+
+
+def collect_swap(machine: Machine, options, errors: dict) -> dict:
+    """Swap space; all zero where there is none."""
+    swap = psutil.swap_memory()
+    return {"swap_total": swap.total, "swap_used": swap.used, "swap_percent": swap.percent}
+
+
+def collect_system(machine: Machine, options, errors: dict) -> dict:
+    """How long the machine has been up and how many tasks want to run."""
+    booted = psutil.boot_time()
+    return {"boot_time": iso(datetime.datetime.fromtimestamp(booted, datetime.timezone.utc)),
+            "uptime_seconds": uptime_seconds(booted),
+            "load_average": [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None}
+
+
+def uptime_seconds(booted: float) -> int:
+    """Seconds since boot, untouched by changes of the clock where the kernel counts them."""
+    try:
+        return int(float(read_text("/proc/uptime").split()[0]))
+    except (OSError, ValueError):
+        return max(0, int(time.time() - booted))
+
+
+def boot_id() -> str:
+    """A name for this run of the machine."""
+    try:
+        return read_text("/proc/sys/kernel/random/boot_id").strip()
+    except OSError:
+        return f"boot-{round(psutil.boot_time() / 60)}"  # minutes: Windows' boot time wanders by a second
+
+
+def collect_disks(machine: Machine, options, errors: dict) -> dict:
+    """Every local file system once, and the listed others; one that does not answer is said and left out."""
+    rows, until = [], time.monotonic() + MOUNTS_SECONDS
+    for part in mounts(options):
+        try:
+            if time.monotonic() > until:
+                raise TimeoutError("not looked at, the others took too long")
+            row = machine.deadlines.call(f"mount {part.mountpoint}", MOUNT_SECONDS, disk_row, part)
+        except (OSError, TimeoutError) as error:
+            errors[f"disk {clean(part.mountpoint)}"] = reason(error)
+            continue
+        if row:
+            rows.append(row)
+    return {"disks": rows[:SUBJECTS_MAX["disks"]]}
+
+
+def mounts(options) -> list:
+    """The partitions to look at: each device at its shortest mount point, because bind mounts repeat it."""
+    found = [part for part in psutil.disk_partitions(all=False)
+             if part.fstype.lower() not in SKIPPED_FILE_SYSTEMS and "cdrom" not in part.opts]
+    wanted = {os.path.abspath(os.sep), *options.include_mounts} - {part.mountpoint for part in found}
+    if wanted:  # the root of a container is no device; network mounts are taken when listed
+        found += [part for part in psutil.disk_partitions(all=True) if part.mountpoint in wanted]
+    once: dict = {}
+    for part in sorted(found, key=lambda part: len(part.mountpoint)):
+        if not any(fnmatch.fnmatchcase(part.mountpoint, pattern) for pattern in options.skip_mounts):
+            once.setdefault(part.device if part.device.startswith("/dev/") else part.mountpoint, part)
+    return list(once.values())
+
+
+def disk_row(part) -> dict | None:
+    """Space and inodes of one file system, percentages as df counts them; None for a single mounted file."""
+    if not os.path.isdir(part.mountpoint):
+        return None
+    space = psutil.disk_usage(part.mountpoint)
+    row = {"device": clean(part.device), "mountpoint": clean(part.mountpoint), "fstype": clean(part.fstype),
+           "total": space.total, "used": max(0, space.used), "free": max(0, space.free),
+           "percent": min(100.0, max(0.0, space.percent))}  # some FUSE file systems count oddly
+    if hasattr(os, "statvfs"):
+        inodes = os.statvfs(part.mountpoint)
+        if inodes.f_files:  # btrfs and others make them as they go and count none
+            row["inodes_percent"] = round(100 * (inodes.f_files - inodes.f_ffree) / inodes.f_files, 1)
+    return row
+
+
+def collect_network(machine: Machine, options, errors: dict) -> dict:
+    """Bytes and packets of all interfaces since boot, and a second since the last cycle."""
+    counters = network_counters()
+    names = "bytes_sent", "bytes_recv", "packets_sent", "packets_recv"
+    return {"network": dict(zip(names, map(sum, zip(*counters.values())))),
+            "network_rate": machine.network.take(counters, NETWORK_RATES)}
+
+
+def network_counters() -> dict:
+    """The four counters by interface, as the kernel has them."""
+    return {name: tuple(each[:4]) for name, each in psutil.net_io_counters(pernic=True, nowrap=False).items()}
+
+
+def collect_disk_io(machine: Machine, options, errors: dict) -> dict:
+    """Disk traffic a second since the last cycle."""
+    return {"disk_io_rate": machine.disk_io.take(disk_counters(), DISK_RATES)}
+
+
+def disk_counters() -> dict:
+    """The counters of all disks together; psutil leaves partitions out of that sum. {} where there is no disk."""
+    total = psutil.disk_io_counters(perdisk=False, nowrap=False)
+    return {"all": (total.read_bytes, total.write_bytes, total.read_count, total.write_count)} if total else {}
+
+
+def collect_processes(machine: Machine, options, errors: dict) -> list:
+    """The top processes by CPU since the last cycle and by memory: a cheap look at all, a full one at the chosen."""
+    now = time.monotonic()
+    rows, elapsed = list(scan_processes()), now - machine.processes_at
+    before, machine.processes_at = machine.processes, now
+    machine.processes = {row.pid: (row.started, row.cpu_seconds) for row in rows}
+    cpu = {row.pid: cpu_share(row, before, elapsed) for row in rows}
+    chosen = sorted(pick(rows, cpu, options.top_processes_count), key=lambda row: (-cpu[row.pid], -row.rss))
+    memory = psutil.virtual_memory().total if chosen else 1
+    return [row for row in (process_row(seen.pid, cpu[seen.pid], memory) for seen in chosen) if row]
+
+
+def cpu_share(row: Seen, before: dict, elapsed: float) -> float:
+    """Percent of one core since the last cycle. A process that was not there then has used all its time since."""
+    if not before or elapsed <= 0:
+        return 0.0
+    started, seconds = before.get(row.pid, (None, 0.0))
+    return max(0.0, 100 * (row.cpu_seconds - (seconds if started == row.started else 0.0)) / elapsed)
+
+
+def pick(rows: list, cpu: dict, count: int) -> list:
+    """`count` rows in total, in turn from the list by CPU and the list by memory, none twice."""
+    by_cpu = sorted(rows, key=lambda row: (-cpu[row.pid], -row.rss))[:count]
+    by_memory = sorted(rows, key=lambda row: (-row.rss, -cpu[row.pid]))[:count]
+    chosen = dict.fromkeys(row for pair in zip(by_cpu, by_memory) for row in pair)
+    return list(chosen)[:count]
+
+
+def scan_linux():
+    """One read of /proc/PID/stat each: a tenth of what psutil's attributes cost."""
+    tick, page = 1 / os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                handle = os.open(f"/proc/{entry}/stat", os.O_RDONLY)
+            except OSError:
+                continue  # ended since the listing, or hidden from this user
+            try:
+                line = os.read(handle, 2048)
+            except OSError:
+                continue
+            finally:
+                os.close(handle)
+            yield parse_stat(line, tick, page)
+
+
+def parse_stat(line: bytes, tick: float, page: int) -> Seen:
+    """One line of /proc/PID/stat (proc(5)); the name stands in brackets and may hold brackets and blanks itself."""
+    rest = line[line.rindex(b")") + 2:].split(None, 22)
+    return Seen(int(line[:line.index(b" ")]), int(rest[19]), (int(rest[11]) + int(rest[12])) * tick,
+                int(rest[21]) * page)
+
+
+def scan_psutil():
+    """The same figures through psutil, for every other system."""
+    for process in psutil.process_iter(["create_time", "cpu_times", "memory_info"]):
+        info = process.info
+        times, memory = info["cpu_times"], info["memory_info"]  # None where access is denied
+        yield Seen(process.pid, info["create_time"], times.user + times.system if times else 0.0,
+                   memory.rss if memory else 0)
+
+
+def scan_processes():
+    """Every process with the cheap figures."""
+    return scan_linux() if os.path.exists("/proc/self/stat") else scan_psutil()
+
+
+def process_row(pid: int, cpu_percent: float, memory_total: int) -> dict | None:
+    """The full row of one process, with null for what it hides; None when it ended meanwhile."""
+    try:
+        info = psutil.Process(pid).as_dict(["name", "status", "username", "memory_info"], ad_value=None)
+    except psutil.NoSuchProcess:
+        return None
+    rss = info["memory_info"].rss if info["memory_info"] else 0
+    return {"pid": pid, "name": clean(info["name"] or ""), "cpu_percent": round(cpu_percent, 1),
+            "memory_percent": round(100 * rss / memory_total, 2), "memory_mb": round(rss / 1048576, 1),
+            "status": clean(info["status"] or "unknown"),
+            "username": None if info["username"] is None else clean(info["username"])}
+
+
+def collect_services(machine: Machine, options, errors: dict) -> list:
+    """The listed services, or all of them; an empty list with the reason where no service manager is known."""
+    if not options.monitored_services and not options.auto_discover_services:
+        return []
+    for present, rows in SERVICE_SOURCES:
+        if present():
+            return rows(machine, options.monitored_services)
+    errors["services"] = "No service manager that the agent knows runs here."
+    return []
+
+
+COLLECTORS = (
+    Collector("cpu", "metrics", None, collect_cpu),
+    Collector("memory", "metrics", None, collect_memory),
+    Collector("swap", "metrics", None, collect_swap),
+    Collector("system", "metrics", None, collect_system),
+    Collector("disks", "metrics", "collect_disks", collect_disks),
+    Collector("network", "metrics", "collect_network", collect_network),
+    Collector("disk_io", "metrics", "collect_disks", collect_disk_io),
+    Collector("processes", "processes", "collect_processes", collect_processes),
+    Collector("services", "services", "collect_services", collect_services),
+)
+
+
+class Live:
+    """The light samples of live mode: a few reads of /proc, no fork, no walk over processes."""
+
+    def __init__(self) -> None:
+        self._cores = psutil.cpu_times(percpu=True)
+        self._all = psutil.cpu_times()
+        self._sent, self._moved = Rates(), Rates()
+        self._frequency: tuple = (None, -math.inf)
+        self._failed: set = set()
+        self._counts_cost = 0.0
+
+    def sample(self, retention_minutes: int) -> dict:
+        """One live sample in the hub's fields; what this system does not tell is null."""
+        sample: dict = {"collected_at": iso(utc_now()), "retention_minutes": retention_minutes}
+        for part in (self._cpu, self._memory, self._swap, self._network, self._disks, self._counts):
+            try:
+                sample.update(part())
+            except Exception as error:  # one figure must not cost the sample
+                if part.__name__ not in self._failed:
+                    self._failed.add(part.__name__)
+                    log.warning("Live samples go without %s: %s", part.__name__.strip("_"), reason(error))
+        return sample
+
+    def _cpu(self) -> dict:
+        cores, self._cores = self._cores, psutil.cpu_times(percpu=True)
+        before, self._all = self._all, psutil.cpu_times()
+        return {"cpu_percent": busy_percent(before, self._all),
+                "cpu_per_core": [busy_percent(*pair) for pair in zip(cores, self._cores)],
+                "cpu_freq_mhz": self._frequency_mhz()}
+
+    def _frequency_mhz(self) -> float | None:
+        try:
+            return round(int(read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")) / 1000)
+        except (OSError, ValueError):
+            value, read_at = self._frequency
+        if time.monotonic() - read_at > MINUTE:  # psutil reads a file per core, or all of /proc/cpuinfo
+            self._frequency = (cpu_frequency(), time.monotonic())
+        return self._frequency[0]
+
+    @staticmethod
+    def _memory() -> dict:
+        memory = psutil.virtual_memory()
+        return {"memory_percent": memory.percent, "memory_used": memory.used, "memory_available": memory.available}
+
+    @staticmethod
+    def _swap() -> dict:
+        swap = psutil.swap_memory()
+        return {"swap_percent": swap.percent, "swap_used": swap.used}
+
+    def _network(self) -> dict:
+        return {"network_rate": self._sent.take(network_counters(), NETWORK_RATES)}
+
+    def _disks(self) -> dict:
+        return {"disk_io_rate": self._moved.take(disk_counters(), DISK_RATES)}
+
+    def _counts(self) -> dict:
+        if os.path.exists("/proc/loadavg"):
+            return counts_linux()
+        started = time.monotonic()
+        counts = counts_psutil(each=self._counts_cost < 0.1)  # a walk over all processes, when it is quick here
+        self._counts_cost = max(self._counts_cost, time.monotonic() - started)
+        return counts
+
+
+def cpu_frequency() -> int | None:
+    """The current frequency in MHz where the system tells."""
+    try:
+        frequency = psutil.cpu_freq()
+    except (OSError, AttributeError, NotImplementedError, RuntimeError):
+        return None
+    return round(frequency.current) if frequency else None
+
+
+def counts_linux() -> dict:
+    """Processes, kernel-wide threads (/proc/loadavg) and open file handles (/proc/sys/fs/file-nr)."""
+    return {"process_count": sum(entry.isdigit() for entry in os.listdir("/proc")),
+            "thread_count": int(read_text("/proc/loadavg").split()[3].split("/")[1]),
+            "handle_count": int(read_text("/proc/sys/fs/file-nr").split()[0])}
+
+
+def counts_psutil(each: bool) -> dict:
+    """The same for other systems: threads and handles are sums over processes, null unless `each` may be asked."""
+    if not each:
+        return {"process_count": len(psutil.pids()), "thread_count": None, "handle_count": None}
+    handles = "num_handles" if hasattr(psutil.Process, "num_handles") else "num_fds"
+    found = [process.info for process in psutil.process_iter(["num_threads", handles])]
+    return {"process_count": len(found), "thread_count": sum(info["num_threads"] or 0 for info in found),
+            "handle_count": sum(info[handles] or 0 for info in found)}
+
+
+# ------------------------------------------------------------------------------------------------------------ rates
+
+NETWORK_RATES = "bytes_sent_per_sec", "bytes_recv_per_sec", "packets_sent_per_sec", "packets_recv_per_sec"
+DISK_RATES = "read_bytes_per_sec", "write_bytes_per_sec", "read_count_per_sec", "write_count_per_sec"
+
+
+class Rates:
+    """Counters that only grow, turned into amounts a second. One that fell was restarted: null, never negative."""
+
+    def __init__(self) -> None:
+        self._before: dict = {}
+        self._at = 0.0
+
+    def take(self, counters: dict, names: tuple) -> dict:
+        """The sum over what was there last time as well, so that an interface that comes or goes makes no spike."""
+        now = time.monotonic()
+        before, self._before = self._before, counters
+        seconds, self._at = now - self._at, now
+        steps = [[new - old for new, old in zip(counters[name], before[name])] for name in counters.keys() & before]
+        if not steps or seconds <= 0 or min(map(min, steps)) < 0:
+            return dict.fromkeys(names)
+        return {name: round(sum(each) / seconds, 1) for name, each in zip(names, zip(*steps))}
+
+
+# --------------------------------------------------------------------------------------------------------- services
+
+SYSTEMCTL = ("/usr/bin/systemctl", "/bin/systemctl")
+RC_STATUS = ("/sbin/rc-status", "/bin/rc-status", "/usr/bin/rc-status")
+SERVICE = ("/usr/sbin/service", "/sbin/service")
+CHILD_SECONDS = 8
+CHILD_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": "0"}
+SHOWN = "Id,Description,LoadState,ActiveState,SubState,UnitFileState,MainPID,NRestarts,Result"
+NAMES_PER_CALL = 200
+REFRESH_SECONDS = 3600
+LIVELY = {"activating", "deactivating", "reloading", "failed"}  # these states hide restarts: look again each cycle
+
+SYSTEMD_STATES = {"active": "running", "reloading": "running", "refreshing": "running", "activating": "starting",
+                  "deactivating": "stopped", "inactive": "stopped", "failed": "failed"}
+WINDOWS_STATES = {"running": "running", "stopped": "stopped", "start_pending": "starting", "stop_pending": "stopped",
+                  "continue_pending": "starting", "pause_pending": "paused", "paused": "paused"}
+OPENRC_STATES = {"started": "running", "stopped": "stopped", "crashed": "failed", "starting": "starting",
+                 "stopping": "stopped", "inactive": "starting", "unsupervised": "failed"}
+SYSV_STATES = {"+": "running", "-": "stopped", "?": "unknown"}
+
+
+def run_child(arguments: list) -> str:
+    """What a program of the system prints; no shell, a clean environment, a deadline. OSError says what failed."""
+    environment = CHILD_ENVIRONMENT if os.name == "posix" else None
+    try:
+        done = subprocess.run(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              env=environment, timeout=CHILD_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"{os.path.basename(arguments[0])} gave no answer within {CHILD_SECONDS} seconds") from None
+    if done.returncode and not done.stdout:
+        said = clean(done.stderr.decode("utf-8", "replace").strip())
+        raise OSError(f"{os.path.basename(arguments[0])} failed ({done.returncode}): {said}")
+    return done.stdout.decode("utf-8", "replace")
+
+
+def first_present(paths: tuple) -> str | None:
+    """The first of the paths that exists: programs are never looked for in PATH."""
+    return next((path for path in paths if os.path.exists(path)), None)
+
+
+def service_row(name: str, status: str, **known) -> dict:
+    """One service as the hub takes it."""
+    return {"service_name": clean(name), "display_name": clean(known.get("display_name") or name), "status": status,
+            "start_type": known.get("start_type"), "pid": known.get("pid"), "restarts": known.get("restarts")}
+
+
+class Systemd:
+    """Services of systemd: one cheap listing each cycle, and details only of what changed since they were shown."""
+
+    def __init__(self) -> None:
+        self._shown: dict = {}  # unit -> (its line in the listing, its row)
+        self._refreshed_at = -math.inf
+
+    @staticmethod
+    def present() -> bool:
+        """Whether systemd runs this machine; its programs may be installed without it."""
+        return os.path.isdir("/run/systemd/system") and first_present(SYSTEMCTL) is not None
+
+    def rows(self, listed: list) -> list:
+        """The listed services in their order, or every loaded one by name."""
+        if listed:
+            return [row for _, row in self._show([unit_name(name) for name in listed], listed)]
+        states = parse_units(run_child([first_present(SYSTEMCTL), "list-units", "--type=service", "--all", "--full",
+                                        "--plain", "--no-legend", "--no-pager"]))
+        if time.monotonic() - self._refreshed_at > REFRESH_SECONDS:
+            self._refreshed_at, self._shown = time.monotonic(), {}
+        changed = [unit for unit, state in states.items() if self._is_stale(unit, state)]
+        shown = self._show(changed, [bare_name(unit) for unit in changed])
+        self._shown.update((unit, (states[unit], row)) for unit, row in shown)
+        self._shown = {unit: self._shown[unit] for unit in sorted(states) if unit in self._shown}
+        return [row for _, row in self._shown.values()]
+
+    def _is_stale(self, unit: str, state: tuple) -> bool:
+        """New, changed, restless, or its main process ended: systemd may have started it anew in between."""
+        line, row = self._shown.get(unit, (None, None))
+        return line != state or state[1] in LIVELY or bool(row["pid"] and not os.path.exists(f"/proc/{row['pid']}"))
+
+    @staticmethod
+    def _show(units: list, names: list) -> list:
+        found: list = []
+        pairs = list(zip(units, names))
+        for start in range(0, len(pairs), NAMES_PER_CALL):
+            part = pairs[start:start + NAMES_PER_CALL]
+            blocks = show_units([unit for unit, _ in part])
+            if len(blocks) == len(part):
+                found += [(unit, systemd_row(name, facts)) for (unit, name), facts in zip(part, blocks)]
+            else:
+                found += [(unit, shown_alone(unit, name)) for unit, name in part]
+        return found
+
+
+def show_units(units: list) -> list:
+    """What `systemctl show` says of each unit."""
+    return parse_show(run_child([first_present(SYSTEMCTL), "show", "--no-pager", f"--property={SHOWN}", "--", *units]))
+
+
+def shown_alone(unit: str, name: str) -> dict:
+    """The row of one unit: a name that systemctl refuses, as a template without its instance, spoils only itself."""
+    try:
+        [facts] = show_units([unit])
+    except (OSError, ValueError):
+        return service_row(name, "unknown")
+    return systemd_row(name, facts)
+
+
+def unit_name(name: str) -> str:
+    """`nginx` as systemd calls it."""
+    return name if name.endswith((".service", ".socket", ".timer", ".mount", ".target")) else f"{name}.service"
+
+
+def bare_name(unit: str) -> str:
+    """`nginx.service` as people call it."""
+    return unit[:-len(".service")] if unit.endswith(".service") else unit
+
+
+def parse_units(text: str) -> dict:
+    """{unit: (load, active, sub)} of `systemctl list-units --plain`, without ghosts that others only refer to.
+
+    The column JOB is there only while jobs wait; it and the description are left to `systemctl show`.
+    """
+    lines = (line.lstrip("\u25cf* ").split(None, 4) for line in text.splitlines())
+    return {line[0]: tuple(line[1:4]) for line in lines
+            if len(line) >= 4 and line[1] != "not-found" and SERVICE_NAME.fullmatch(line[0])}
+
+
+def parse_show(text: str) -> list:
+    """The properties of each unit of `systemctl show`, in the order of the names given."""
+    blocks = [block for block in text.strip("\n").split("\n\n") if block]
+    return [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
+
+
+def systemd_row(name: str, facts: dict) -> dict:
+    """A unit as a service row; NRestarts is missing before systemd 235."""
+    restarts, pid = facts.get("NRestarts", ""), facts.get("MainPID", "0")
+    loaded = facts.get("LoadState", "")
+    return service_row(name, systemd_status(facts), display_name=facts.get("Description"),
+                       start_type=facts.get("UnitFileState") or (None if loaded == "loaded" else clean(loaded)),
+                       pid=int(pid) if pid.isdigit() and pid != "0" else None,
+                       restarts=int(restarts) if restarts.isdigit() else None)
+
+
+def systemd_status(facts: dict) -> str:
+    """The hub's word for a unit's state. A crash loop reads `activating (auto-restart)`; its result shows it."""
+    active, sub = facts.get("ActiveState"), facts.get("SubState", "")
+    if facts.get("LoadState") in ("error", "bad-setting"):
+        return "error"
+    if facts.get("LoadState") == "not-found":
+        return "unknown"
+    if active == "active" and sub == "exited":
+        return "exited"
+    if sub.startswith("auto-restart") and facts.get("Result", "success") != "success":
+        return "failed"
+    return SYSTEMD_STATES.get(str(active), "unknown")
+
+
+def services_windows(machine: Machine, listed: list) -> list:
+    """Rows through psutil's service API: names and states are the same in every language of Windows."""
+    if listed:
+        return [windows_row(name, lambda name=name: psutil.win_service_get(name)) for name in listed]
+    return [windows_row(service.name(), lambda service=service: service) for service in psutil.win_service_iter()]
+
+
+def windows_row(name: str, find) -> dict:
+    """One Windows service; some hide from an agent without administrator rights, and say so by `error`."""
+    try:
+        facts = find().as_dict()
+    except psutil.NoSuchProcess:
+        return service_row(name, "unknown", start_type="not-found")
+    except (psutil.Error, OSError):
+        return service_row(name, "error")
+    return service_row(name, WINDOWS_STATES.get(facts.get("status"), "unknown"), pid=facts.get("pid"),
+                       display_name=facts.get("display_name"), start_type=facts.get("start_type"))
+
+
+def services_openrc(machine: Machine, listed: list) -> list:
+    """Rows of `rc-status --servicelist`."""
+    return named_states(run_child([first_present(RC_STATUS), "--servicelist", "--nocolor"]),
+                        re.compile(r"^\s*(?P<name>\S+)\s+\[\s*(?P<state>\w+)", re.M), OPENRC_STATES, listed)
+
+
+def services_sysv(machine: Machine, listed: list) -> list:
+    """Rows of `service --status-all`; scripts that can not tell their state are unknown."""
+    return named_states(run_child([first_present(SERVICE), "--status-all"]),
+                        re.compile(r"^\s*\[\s*(?P<state>[+?-])\s*\]\s+(?P<name>\S+)", re.M), SYSV_STATES, listed)
+
+
+def named_states(text: str, line: re.Pattern, words: dict, listed: list) -> list:
+    """Rows from a listing of names and states."""
+    states = {found["name"]: words.get(found["state"], "unknown") for found in line.finditer(text)}
+    return [service_row(name, states.get(name, "unknown")) for name in listed or sorted(states)]
+
+
+def is_sysv() -> bool:
+    """A classic init as process 1: a container's first program is something else, and scripts alone say nothing."""
+    try:
+        return read_text("/proc/1/comm").strip() == "init" and first_present(SERVICE) is not None
+    except OSError:
+        return False
+
+
+SERVICE_SOURCES = (  # the first one present is asked
+    (lambda: hasattr(psutil, "win_service_iter"), services_windows),
+    (Systemd.present, lambda machine, listed: machine.systemd.rows(listed)),
+    (lambda: first_present(("/run/openrc", "/lib/rc/init.d")) and first_present(RC_STATUS), services_openrc),
+    (is_sysv, services_sysv),
+)
+
+
+# ------------------------------------------------------------------------------------------------------------ spool
+
+SPOOLED = re.compile(r"(?P<sequence>\d{12})-(?P<taken>\d{8}T\d{9})\.json\.gz")
+HELD_MAX = 20                      # samples kept in memory while the disk takes none
+REJECTED_MAX = 20
+SENT_HOURS, SENT_BYTES = 48, 50 * 1024 * 1024
+PAYLOAD_MAX = 16 * 1024 * 1024     # nothing the agent wrote unpacks to more
+BATCH_MAX, BATCH_BYTES = 100, 4 * 1024 * 1024  # what a hub takes in one batch, unpacked
+
+
+def packed(data: bytes) -> bytes:
+    """`data` as gzip."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    return packer.compress(data) + packer.flush()
+
+
+def unpacked(data: bytes) -> bytes:
+    """The whole content of a gzip file; zlib.error when it is damaged, cut or absurdly large."""
+    unpacker = zlib.decompressobj(31)
+    content = unpacker.decompress(data, PAYLOAD_MAX)
+    if not unpacker.eof:
+        raise zlib.error("the end is missing")
+    return content
+
+
+def taken_text(moment: str) -> str:
+    """`2026-11-22T10:00:00.123Z` as it stands in file names and compares: `20261122T100000123`."""
+    return re.sub(r"[^0-9T]", "", moment)
+
+
+class Spool:
+    """The samples on disk: those that wait, those sent, those refused. Names sort in the order they were taken,
+    whatever the clock did, because they begin with a number that never goes back."""
+
+    def __init__(self, folder: str) -> None:
+        self._lock = threading.RLock()
+        self._folders = {kind: os.path.join(folder, kind) for kind in ("spool", "sent", "rejected")}
+        self._waiting = self._found("spool")
+        self._sent = self._found("sent")
+        self._held: dict = {}
+        self._refilled_at = -math.inf
+        self._max_count, self._max_bytes = 1, 0
+        self.dropped = self.rejected = 0
+        known = [int(name[:12]) for name in (*self._waiting, *self._sent, *self._found("rejected"))]
+        self._sequence = max(known) if known else uptime_seconds(psutil.boot_time())  # higher than a lost state's
+
+    def _found(self, kind: str) -> dict:
+        os.makedirs(self._folders[kind], mode=0o700, exist_ok=True)
+        sizes = {}
+        with os.scandir(self._folders[kind]) as entries:
+            for entry in entries:
+                if entry.name.endswith(".tmp"):
+                    remove(entry.path)  # a power cut while it was written
+                elif SPOOLED.fullmatch(entry.name):
+                    sizes[entry.name] = entry.stat().st_size
+        return sizes
+
+    def bound(self, count: int, size: int) -> None:
+        """Keep at most so many samples and bytes waiting."""
+        with self._lock:
+            self._max_count, self._max_bytes = count, size
+
+    def next_sequence(self) -> int:
+        """The number of the next sample."""
+        with self._lock:
+            self._sequence += 1
+            return self._sequence
+
+    def add(self, sequence: int, collected_at: str, payload: dict) -> None:
+        """Keep a sample until it is acknowledged: on disk, in memory while the disk refuses."""
+        name = f"{sequence:012d}-{taken_text(collected_at)}.json.gz"
+        data = packed(json.dumps(payload, separators=(",", ":"), allow_nan=False).encode())
+        with self._lock:
+            try:
+                write_atomic(self._path("spool", name), data)
+            except OSError as error:
+                self._hold(name, data, error)
+            self._waiting[name] = len(data)
+            self._trim()
+
+    def _hold(self, name: str, data: bytes, error: OSError) -> None:
+        if not self._held:
+            log.error("The spool can not be written (%s): samples are kept in memory, at most %d.",
+                      reason(error), HELD_MAX)
+        self._held[name] = data
+        while len(self._held) > HELD_MAX:
+            self._drop(min(self._held), "memory")
+
+    def _trim(self) -> None:
+        while len(self._waiting) > 1 and (len(self._waiting) > self._max_count
+                                          or sum(self._waiting.values()) > self._max_bytes):
+            self._drop(min(self._waiting), "the spool")
+
+    def _drop(self, name: str, place: str) -> None:
+        self.dropped += 1
+        log.warning("%s is full: the oldest sample was dropped, %d since the start.", place.capitalize(), self.dropped)
+        self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        self._waiting.pop(name, None)
+        if self._held.pop(name, None) is None:
+            remove(self._path("spool", name))
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def newest(self) -> list:
+        """The newest sample that waits, as [(name, JSON)]."""
+        with self._lock:
+            return self._read(sorted(self._waiting)[-1:])
+
+    def oldest(self, count: int) -> list:
+        """Up to `count` of the oldest samples, as many as fit into one batch; a damaged file is set aside."""
+        with self._lock:
+            return self._read(sorted(self._waiting)[:count])
+
+    def _read(self, names: list) -> list:
+        found: list = []
+        size = 0
+        for name in names:
+            payload = self._content(name)
+            size += len(payload or b"")
+            if found and size > BATCH_BYTES:
+                break
+            if payload is not None:
+                found.append((name, payload))
+        return found
+
+    def _content(self, name: str) -> bytes | None:
+        try:
+            return unpacked(self._held.get(name) or read_bytes(self._path("spool", name)))
+        except (OSError, zlib.error) as error:
+            self.reject(name, f"the file is damaged: {reason(error)}")
+            return None
+
+    def done(self, name: str) -> None:
+        """The hub acknowledged: into the ring of sent ones, for a hub that is restored from an older backup."""
+        with self._lock:
+            size = self._waiting.pop(name, 0)
+            if self._held.pop(name, None) is None:
+                self._move(name, "spool", "sent")
+                self._sent[name] = size
+
+    def prune(self) -> None:
+        """Let go of sent samples that are too old or too many."""
+        oldest = taken_text(iso(utc_now() - datetime.timedelta(hours=SENT_HOURS)))
+        with self._lock:
+            size = sum(self._sent.values())
+            for name in sorted(self._sent):
+                if name[13:31] > oldest and size <= SENT_BYTES:
+                    break
+                size -= self._sent.pop(name)
+                remove(self._path("sent", name))
+
+    def reject(self, name: str, why: str) -> None:
+        """Set aside what no hub will take; the last ones are kept to be looked at."""
+        with self._lock:
+            log.error("A sample was set aside as rejected/%s: %s", name, why)
+            self.rejected += 1
+            self._waiting.pop(name, None)
+            if self._held.pop(name, None) is None:
+                self._move(name, "spool", "rejected")
+            for old in sorted(self._found("rejected"))[:-REJECTED_MAX]:
+                remove(self._path("rejected", old))
+
+    def refill(self, newest_at: str | None) -> bool:
+        """Queue again what a hub has lost that was restored: everything sent that is newer than its newest.
+
+        At most once an hour, so that a hub that counts differently is not sent the same for ever.
+        """
+        newest = taken_text(newest_at or "")
+        with self._lock:
+            if not self._sent or time.monotonic() - self._refilled_at < 60 * MINUTE:
+                return False
+            if newest and max(self._sent)[13:13 + len(newest)] <= newest:
+                return False
+            lost = [name for name in sorted(self._sent) if not newest or name[13:13 + len(newest)] > newest]
+            self._refilled_at = time.monotonic()
+            for name in lost:
+                self._move(name, "sent", "spool")
+                self._waiting[name] = self._sent.pop(name)
+        log.warning("The hub has lost %d samples that it had acknowledged: they are sent again.", len(lost))
+        return True
+
+    def _move(self, name: str, source: str, target: str) -> None:
+        try:
+            os.replace(self._path(source, name), self._path(target, name))
+        except OSError as error:
+            log.warning("%s can not be moved to %s: %s", name, target, reason(error))
+
+    def _path(self, kind: str, name: str) -> str:
+        return os.path.join(self._folders[kind], name)
+
+
+def read_bytes(path: str) -> bytes:
+    """A whole file."""
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def export_spool(config: Config, target: str) -> int:
+    """Pack what waits into one signed file for a hub that this machine can not reach; returns how many samples.
+
+    The first line is JSON: format, server_id, exported_at, payloads, sha256 of the rest, and hmac, the HMAC-SHA256
+    of `format LF server_id LF exported_at LF sha256` under the export key. The rest is gzip, one payload a line.
+    The spool stays as it is: importing twice stores nothing twice, and a lost stick loses nothing.
+    """
+    import hashlib  # takes libcrypto along, 3 MiB that only an export needs
+    import hmac
+    options = config.now
+    if not options.export_key or not options.server_id:
+        raise ConfigError("There is no export_key: register with a hub that issues one, or take the config that "
+                          "`smon_server.py server add` writes.")
+    folder = os.path.join(config.state_folder, "spool")
+    names = sorted(name for name in os.listdir(folder) if SPOOLED.fullmatch(name)) if os.path.isdir(folder) else []
+    payloads = [content for content in (_exported(os.path.join(folder, name)) for name in names) if content]
+    body = packed(b"".join(payload + b"\n" for payload in payloads))
+    head = {"format": "smon-spool-1", "server_id": options.server_id, "exported_at": iso(utc_now()),
+            "payloads": len(payloads), "sha256": hashlib.sha256(body).hexdigest()}
+    signed = "\n".join(head[key] for key in ("format", "server_id", "exported_at", "sha256")).encode()
+    head["hmac"] = hmac.new(options.export_key.encode(), signed, hashlib.sha256).hexdigest()
+    write_atomic(os.path.abspath(target), json.dumps(head).encode() + b"\n" + body)
+    return len(payloads)
+
+
+def _exported(path: str) -> bytes | None:
+    try:
+        return unpacked(read_bytes(path))
+    except (OSError, zlib.error):
+        return None  # sent in this moment by the agent that runs, or damaged: that agent says so
+
+
+# -------------------------------------------------------------------------------------------------------- transport
+
+ANSWER_MAX = 65536
+RETRY_AFTER_MAX = 3600
+AWAY, BUSY, STRANGER, REFUSED, MISSING = "away", "busy", "stranger", "refused", "missing"
+KINDS = {400: REFUSED, 413: REFUSED, 415: REFUSED, 422: REFUSED, 401: STRANGER, 403: STRANGER,
+         404: MISSING, 405: MISSING, 429: BUSY, 503: BUSY}  # every other status but 2xx: AWAY
+WAY = ("dashboard_url", "verify_ssl", "server_id", "api_key", "proxy", "ca_file", "client_cert", "client_key",
+       "request_timeout_seconds")  # when one of these changes, connections are opened anew
+LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
+
+
+class HubError(Exception):
+    """A request without the answer it needs. `kind` decides what happens next, `wait` is how long the hub asks for."""
+
+    def __init__(self, sentence: str, kind: str = AWAY, wait: float | None = None) -> None:
+        super().__init__(clean(sentence, 400))
+        self.kind, self.wait = kind, wait
+
+
+def judged(status: int, retry_after: str | None, data: bytes, proof: str) -> dict:
+    """The hub's answer when it is one and says yes, else HubError. `proof` is a key that only the right answer has."""
+    try:
+        answer = json.loads(data)
+    except (ValueError, RecursionError):
+        answer = None
+    if 200 <= status < 300:
+        if isinstance(answer, dict) and proof in answer and answer.get("status", "ok") == "ok":
+            return answer
+        raise HubError(f"The answer ({status}) is not that of a hub.")
+    said = answer.get("error") if isinstance(answer, dict) else "no reason given"
+    kind = KINDS.get(status, AWAY)
+    wait = asked_wait(retry_after) if kind == BUSY else 5 * MINUTE if kind == STRANGER else None
+    raise HubError(f"The hub answered {status}: {clean(said, 200)}", kind, wait)
+
+
+def asked_wait(retry_after: str | None) -> float | None:
+    """The seconds of a Retry-After header, an hour at most."""
+    text = (retry_after or "").strip()
+    return float(min(int(text[:9]), RETRY_AFTER_MAX)) if text.isascii() and text.isdigit() else None
+
+
+class TlsConnection(http.client.HTTPConnection):
+    """http.client's connection under TLS, with a context that is built once."""
+
+    default_port = 443
+
+    def __init__(self, host: str, port: int | None, timeout: float, context, name: str) -> None:
+        super().__init__(host, port, timeout=timeout)
+        self._context, self._name = context, name
+
+    def connect(self) -> None:
+        """Connect, through the proxy's tunnel where there is one, and check the certificate."""
+        super().connect()
+        self.sock = self._context.wrap_socket(self.sock, server_hostname=self._name)
+
+
+def tls_context(options: types.SimpleNamespace, file):
+    """What the options say about certificates; `ssl` is imported for https addresses only."""
+    import ssl  # 4 MiB
+    context = ssl.create_default_context(cafile=file(options.ca_file) if options.ca_file else None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not options.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if options.client_cert:
+        context.load_cert_chain(file(options.client_cert), file(options.client_key) if options.client_key else None)
+    return context
+
+
+def proxy_address(options: types.SimpleNamespace):
+    """The parts of the proxy's address, or None. The environment counts only when the config says so."""
+    address = options.proxy
+    if address == "environment":
+        import urllib.request  # for this rare case only
+        url = urlsplit(options.dashboard_url)
+        bypassed = urllib.request.proxy_bypass(url.hostname)
+        address = "" if bypassed else urllib.request.getproxies().get(url.scheme, "")
+    return urlsplit(address if "://" in address else f"http://{address}") if address else None
+
+
+class Connection:
+    """One connection to the hub, kept open between requests; one request at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._http: http.client.HTTPConnection | None = None
+        self._way: tuple = ()
+        self._late_at = math.inf
+
+    def exchange(self, hub: Hub, method: str, path: str, headers: dict, body: bytes | None) -> tuple:
+        """(status, Retry-After, body). A kept connection that the hub has closed meanwhile is opened once more."""
+        with self._lock:
+            kept = self._http is not None
+            try:
+                return self._once(hub, method, path, headers, body)
+            except socket.timeout:
+                raise
+            except (OSError, http.client.HTTPException):
+                if not kept or time.monotonic() >= self._late_at:
+                    raise
+            return self._once(hub, method, path, headers, body)
+
+    def _once(self, hub: Hub, method: str, path: str, headers: dict, body: bytes | None) -> tuple:
+        self._late_at = time.monotonic() + hub.options.request_timeout_seconds
+        try:
+            connection = self._opened(hub)
+            connection.request(method, hub.target(path), body, headers)
+            answer = connection.getresponse()
+            data = answer.read(ANSWER_MAX + 1)
+            if len(data) > ANSWER_MAX:
+                raise HubError("The answer is over 64 KB, so it is not that of a hub.")
+        except BaseException:
+            self._drop()
+            raise
+        if not answer.isclosed():
+            self._drop()
+        self._late_at = math.inf
+        return answer.status, answer.getheader("Retry-After"), data
+
+    def _opened(self, hub: Hub) -> http.client.HTTPConnection:
+        if self._way != hub.way:
+            self._drop()
+        if self._http is None:
+            self._way, self._http = hub.way, hub.connection()
+            self._http.connect()
+        return self._http
+
+    def local_address(self, hub: Hub) -> str:
+        """The address of this machine as the way to the hub has it."""
+        with self._lock:
+            return self._opened(hub).sock.getsockname()[0]
+
+    def certificate(self, hub: Hub) -> dict:
+        """What the hub's checked certificate says; {} without TLS or when it is not checked."""
+        with self._lock:
+            ask = getattr(self._opened(hub).sock, "getpeercert", dict)
+            return ask()
+
+    def cut(self, now: float = math.inf) -> None:
+        """End a request that takes longer than it may, from another thread: each single read is in time, as hubs can
+        send a byte a second, but not the whole."""
+        connection = self._http
+        if now >= self._late_at and connection is not None and connection.sock is not None:
+            self._late_at = -math.inf
+            try:
+                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)  # below TLS, whose state is not ours
+            except OSError as error:
+                log.debug("The connection was closed already: %s", reason(error))
+
+    def close(self) -> None:
+        """Close it until the next request."""
+        with self._lock:
+            self._drop()
+
+    def _drop(self) -> None:
+        connection, self._http = self._http, None
+        if connection is not None:
+            connection.close()
+
+
+class Hub:
+    """The hub as this agent knows it: where it is, what it can, whether it wants to be left alone."""
+
+    def __init__(self, config: Config, heed) -> None:
+        self._config, self._heed = config, heed
+        self.options, self.way = config.now, ()  # type: types.SimpleNamespace, tuple
+        self._context = self._proxy = None
+        self.bulk = Connection()   # samples
+        self.quick = Connection()  # live samples and pings
+        self.is_ours = False       # it told its time, so it knows gzip and batches; the seed's does not
+        self.quiet_until = self.contact_at = -math.inf
+        self.skew_seconds = 0.0
+
+    def follow(self, options: types.SimpleNamespace) -> None:
+        """Use these options from the next request on."""
+        before, self.options = self.way, options
+        self.way = tuple(getattr(options, key) for key in WAY)
+        if self.way != before:
+            self._context, self._proxy = None, proxy_address(options)
+            self.is_ours, self.quiet_until = False, -math.inf
+        if before[:2] != self.way[:2]:
+            self._warn(urlsplit(options.dashboard_url))
+
+    def _warn(self, url) -> None:
+        if url.scheme == "http" and not LOOPBACK.fullmatch(url.hostname or ""):
+            log.warning("%s is plain http: the key and the figures can be read on the way.", url.geturl())
+        if url.scheme == "https" and not self.options.verify_ssl:
+            log.warning("verify_ssl is false: anybody on the way can pose as %s.", url.geturl())
+
+    def connection(self) -> http.client.HTTPConnection:
+        """A new connection, not yet open: direct, to the proxy, or through its tunnel."""
+        url, proxy, timeout = urlsplit(self.options.dashboard_url), self._proxy, self.options.request_timeout_seconds
+        host, port = (proxy.hostname, proxy.port or 80) if proxy else (url.hostname, url.port)
+        if url.scheme == "http":
+            return http.client.HTTPConnection(host, port, timeout=timeout)
+        if self._context is None:
+            self._context = tls_context(self.options, self._config.file)
+        made = TlsConnection(host, port, timeout, self._context, url.hostname)
+        if proxy:
+            made.set_tunnel(url.hostname, url.port or 443, self._proxy_headers())
+        return made
+
+    def _proxy_headers(self) -> dict:
+        if not self._proxy or not self._proxy.username:
+            return {}
+        import base64
+        login = f"{self._proxy.username}:{self._proxy.password or ''}".encode()
+        return {"Proxy-Authorization": "Basic " + base64.b64encode(login).decode()}
+
+    def target(self, path: str) -> str:
+        """The request target: a proxy of plain http wants the whole address."""
+        url = urlsplit(self.options.dashboard_url)
+        way = url.path.rstrip("/") + path
+        return f"{url.scheme}://{url.netloc}{way}" if self._proxy and url.scheme == "http" else way
+
+    def call(self, connection: Connection, method: str, path: str, body: bytes | None = None,
+             proof: str = "status") -> dict:
+        """The hub's answer to one request; HubError for everything else, and the hub is left alone as it asks."""
+        headers, body = self._prepared(body)
+        try:
+            status, retry_after, data = connection.exchange(self, method, path, headers, body)
+            answer = judged(status, retry_after, data, proof)
+        except HubError as error:
+            if error.wait:
+                self.quiet_until = time.monotonic() + error.wait
+            raise
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise HubError(f"The hub at {self.options.dashboard_url} can not be reached: {reason(error)}") from error
+        log.debug("%s %s: done.", method, path)
+        self.contact_at = time.monotonic()
+        self._learn_time(answer)
+        self._heed(answer)
+        return answer
+
+    def _prepared(self, body: bytes | None) -> tuple:
+        headers = {"User-Agent": f"smon-agent/{VERSION}", "Accept": "application/json"}
+        if self.options.api_key:
+            headers["Authorization"] = f"Bearer {self.options.server_id}:{self.options.api_key}"
+        if urlsplit(self.options.dashboard_url).scheme == "http":
+            headers.update(self._proxy_headers())
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if body is not None and self.is_ours and len(body) > 1024:
+            headers["Content-Encoding"], body = "gzip", packed(body)
+        return headers, body
+
+    def _learn_time(self, answer: dict) -> None:
+        try:
+            self.skew_seconds = (utc_now() - from_iso(str(answer["server_time"]))).total_seconds()
+            self.is_ours = True
+        except (KeyError, ValueError, TypeError):
+            return  # a hub of the seed does not tell
+
+    def cut(self, now: float = math.inf) -> None:
+        """End requests that are late at `now`; without it all."""
+        self.bulk.cut(now)
+        self.quick.cut(now)
+
+
+# ----------------------------------------------------------------------------------------------------- registration
+
+def register(hub: Hub, config: Config) -> None:
+    """Get an id and a key from the hub and keep them; HubError when it gives none."""
+    obstacle = config.can_learn()
+    if obstacle:
+        raise HubError(f"Not registered, because the key could not be kept: {obstacle}")
+    options = config.now
+    try:
+        address = hub.bulk.local_address(hub)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise HubError(f"The hub at {options.dashboard_url} can not be reached: {reason(error)}") from error
+    body = {"hostname": clean(socket.gethostname(), 255), "ip_address": address, "os_info": os_info(),
+            "agent_version": VERSION}
+    for key in ("display_name", "group_name", "tags", "registration_token"):
+        if getattr(options, key):
+            body[key] = getattr(options, key)
+    answer = hub.call(hub.bulk, "POST", "/api/register", json.dumps(body).encode(), proof="api_key")
+    learned = {key: answer[key] for key in IDENTITY if answer.get(key)}
+    try:
+        if "server_id" not in learned:
+            raise ConfigError("It names no server_id.")
+        in_force(dict(vars(options), **learned))
+    except ConfigError as error:
+        raise HubError(f"The hub's answer to the registration can not be used: {error}") from error
+    config.learn_identity(learned)
+    log.info("Registered with %s as %s. %s", options.dashboard_url, learned.get("server_id"),
+             clean(answer.get("message") or ""))
+
+
+def os_info() -> str:
+    """The system as people call it, `Debian GNU/Linux 12 (bookworm) x86_64`."""
+    import platform  # 0.5 MiB, wanted once in the life of an agent
+    try:
+        named = re.search(r'^PRETTY_NAME="?([^"\n]+)', read_text("/etc/os-release"), re.M)
+    except OSError:
+        named = None
+    return clean(f"{named[1] if named else platform.system() + ' ' + platform.release()} {platform.machine()}", 255)
+
+
+def sort_out(offered: dict) -> tuple:
+    """(values to take, reasons against the others) of what a hub wants to set: its own options, within bounds."""
+    taken, rejected = {}, {}
+    for key, value in list(offered.items())[:100]:
+        option = BY_KEY.get(key)
+        try:
+            if option is None or not option.remote:
+                raise ConfigError(f"{clean(key, 60)} can not be set from the hub.")
+            taken[key] = checked(option, value)
+        except ConfigError as error:
+            rejected[clean(key, 60)] = str(error)
+    return taken, rejected
+
+
+def exchange_settings(hub: Hub, config: Config) -> None:
+    """Fetch the settings that wait at the hub, take what is allowed, and tell the hub what became of them."""
+    path = f"/api/config/{config.now.server_id}"
+    answer = hub.call(hub.bulk, "GET", path, proof="has_update")
+    offered = answer.get("config")
+    if answer["has_update"] is not True or not isinstance(offered, dict):
+        return
+    taken, rejected = sort_out(offered)
+    changed = {key: value for key, value in taken.items() if getattr(config.now, key) != value}
+    try:
+        if changed:
+            config.learn(changed)
+    except (ConfigError, OSError) as error:
+        rejected.update(dict.fromkeys(changed, f"It can not be saved: {reason(error)}"))
+        changed = {}
+    for key, value in changed.items():
+        log.info("The hub set %s to %s.", key, clean(value))
+    for key, why in rejected.items():
+        log.warning("A setting of the hub was rejected: %s", why)
+    current = {option.key: getattr(config.now, option.key) for option in OPTIONS if option.remote}
+    reply = {"revision": answer.get("revision"), "rejected": rejected, "current": current}
+    hub.call(hub.bulk, "POST", path, json.dumps(reply).encode())
+
+
+# ------------------------------------------------------------------------------------------------------------ loops
+
+WATCH_SECONDS = 1      # how often the main thread looks at late requests and the stop file
+STOP_SECONDS = 1.5     # what the threads get to finish; what they hold is on disk
+LIVE_KEPT = 60         # live samples kept in memory while the hub is away
+BEAT_MINUTES = 5
+ONCE_SECONDS = 60      # --once does not wait longer for a hub that asks it to
+SKEW_SECONDS = 240     # a clock further off than this can not be compared with the hub's `newest_at`
+
+
+class Lock:
+    """One agent per state folder. The file also tells the next agent whether this one ended cleanly."""
+
+    def __init__(self, folder: str) -> None:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        self._file = open(os.path.join(folder, "agent.lock"), "a+b", buffering=0, opener=_private)
+        self.was_clean = True
+
+    def take(self) -> bool:
+        """False when another agent holds it."""
+        try:
+            lock_file(self._file)
+        except OSError:
+            self._file.close()
+            return False
+        self._file.seek(0)
+        self.was_clean = not self._file.read(7) == b"running"
+        self._write(f"running as process {os.getpid()}\n")
+        return True
+
+    def release(self) -> None:
+        """This agent ended cleanly."""
+        self._write("stopped\n")
+        self._file.close()
+
+    def _write(self, text: str) -> None:
+        try:
+            self._file.truncate(0)
+            self._file.write(text.encode())
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            log.warning("agent.lock can not be written: %s", reason(error))
+
+
+def lock_file(file) -> None:
+    """Lock it for this process until it ends, however it ends; OSError when another has it."""
+    if sys.platform == "win32":
+        import msvcrt
+        file.seek(4096)  # Windows keeps others from reading locked bytes
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class Schedule:
+    """Slots on a monotonic grid: they do not drift, and a missed one is skipped, not caught up."""
+
+    def __init__(self, seconds: float, first: float) -> None:
+        self.seconds = seconds
+        self.next = time.monotonic() + first
+
+    def advance(self, seconds: float) -> float:
+        """Seconds from now to the next slot; a new distance starts a new grid."""
+        now = time.monotonic()
+        if seconds != self.seconds:
+            self.seconds, self.next = seconds, now + seconds
+        if self.next <= now:
+            self.next += (math.floor((now - self.next) / seconds) + 1) * seconds
+        return self.next - now
+
+
+def start_share(name: str) -> float:
+    """Which part of the first interval to wait, 0.5 to 1: machines that start together do not call together."""
+    return 0.5 + zlib.crc32(name.encode()) / 2 ** 33
+
+
+class Sender:
+    """Brings the spool to the hub: oldest first, in batches, as long as it takes, and never faster than asked."""
+
+    def __init__(self, config: Config, spool: Spool, stop: threading.Event) -> None:
+        self._config, self._spool, self._stop = config, spool, stop
+        self.hub = Hub(config, self._heed)
+        self.wake = threading.Event()
+        self._knows_batch = True
+        self._config_pending = False
+        self._failures = 0
+        self._not_before = -math.inf
+        self._said = ("", -math.inf)
+
+    def _heed(self, answer: dict) -> None:
+        """What every answer of a hub may say beside yes."""
+        if answer.get("config_pending") is True:
+            self._config_pending = True
+            self.wake.set()
+        if "newest_at" in answer and abs(self.hub.skew_seconds) < SKEW_SECONDS:
+            newest_at = answer["newest_at"]
+            if (newest_at is None or isinstance(newest_at, str)) and self._spool.refill(newest_at):
+                self.wake.set()
+        if self.hub.is_ours:
+            self._knows_batch = True
+
+    def pause(self) -> float | None:
+        """Seconds until a try makes sense; None when there is nothing to do."""
+        if not len(self._spool) and not self._config_pending and self._config.now.api_key:
+            return None
+        return max(0.0, max(self._not_before, self.hub.quiet_until) - time.monotonic())
+
+    def hurry(self) -> None:
+        """The options changed: an old refusal or backoff says nothing about the new ones."""
+        self._not_before, self._failures = -math.inf, 0
+        self.wake.set()
+
+    def attempt(self) -> bool:
+        """Do all there is to do; False when the hub did not let it, and pause() says how long to wait."""
+        try:
+            if not self._config.now.api_key:
+                register(self.hub, self._config)
+                self.hub.follow(self._config.now)
+            sent = self._deliver_all()
+            self._take_settings()
+        except HubError as error:
+            self._postpone(error)
+            return False
+        finally:
+            self.hub.bulk.close()
+            self._spool.prune()
+        if self._failures:
+            log.info("The hub takes samples again: %d were sent.", sent)
+        self._failures, self._said = 0, ("", -math.inf)
+        return True
+
+    def _take_settings(self) -> None:
+        if self._config_pending:
+            self._config_pending = False
+            try:
+                exchange_settings(self.hub, self._config)
+            except HubError as error:
+                if error.kind not in (MISSING, REFUSED):
+                    raise
+                log.warning("The settings at the hub could not be taken: %s", error)
+
+    def _postpone(self, error: HubError) -> None:
+        self._failures += 1
+        options = self._config.now
+        longest = max(options.retry_delay_seconds, BEAT_MINUTES * MINUTE)
+        doublings = min(30, max(0, self._failures - options.retry_attempts + 1))
+        wait = error.wait or min(longest, options.retry_delay_seconds * 2 ** doublings)
+        wait *= 1 + os.urandom(1)[0] / 1024  # up to a quarter more, so that agents do not return together
+        self._not_before = time.monotonic() + wait
+        kind, said_at = self._said
+        if kind != error.kind or time.monotonic() - said_at > 60 * MINUTE:
+            self._said = error.kind, time.monotonic()
+            advice = STRANGER_ADVICE if error.kind == STRANGER and options.api_key else ""
+            log.warning("%s%s (%d samples wait, next try in %.1f seconds)", error, advice, len(self._spool), wait)
+
+    def _deliver_all(self) -> int:
+        sent = 0
+        if len(self._spool) > BATCH_MAX:
+            sent += self._deliver(self._spool.newest())  # the hub sees now first, then how it came to it
+        elif self._failures:
+            sent += self._deliver(self._spool.oldest(1))  # a light request asks whether the trouble is over
+        while len(self._spool) and not self._stop.is_set():
+            sent += self._deliver(self._spool.oldest(BATCH_MAX))
+        return sent
+
+    def _deliver(self, items: list) -> int:
+        """Send these [(name, JSON)] and return how many the hub took."""
+        if len(items) > 1 and self._knows_batch:
+            return self._deliver_batch(items)
+        return sum(self._deliver_one(*item) for item in items if not self._stop.is_set())
+
+    def _deliver_one(self, name: str, payload: bytes) -> int:
+        try:
+            self.hub.call(self.hub.bulk, "POST", "/api/metrics", payload)
+        except HubError as error:
+            if error.kind != REFUSED:
+                raise
+            self._spool.reject(name, str(error))
+            return 0
+        self._spool.done(name)
+        return 1
+
+    def _deliver_batch(self, items: list) -> int:
+        body = b'{"payloads":[' + b",".join(payload for _, payload in items) + b"]}"
+        try:
+            answer = self.hub.call(self.hub.bulk, "POST", "/api/metrics/batch", body, proof="results")
+        except HubError as error:
+            if error.kind == MISSING:
+                self._knows_batch = False
+                log.info("The hub is older and takes no batches: samples go one by one.")
+                return self._deliver(items)
+            if error.kind == REFUSED:  # only the refusal of a single sample is final
+                half = len(items) // 2
+                return self._deliver(items[:half]) + self._deliver(items[half:])
+            raise
+        return self._settle(items, answer["results"])
+
+    def _settle(self, items: list, results: object) -> int:
+        if not isinstance(results, list) or len(results) != len(items) or not all(isinstance(r, dict) for r in results):
+            raise HubError("The answer to a batch does not fit it, so it is not that of a hub.")
+        taken = 0
+        for (name, _), result in zip(items, results):
+            if result.get("status") == "ok":
+                self._spool.done(name)
+                taken += 1
+            else:
+                self._spool.reject(name, clean(result.get("error") or "no reason given", 200))
+        return taken
+
+
+STRANGER_ADVICE = (" The hub does not know this server or its key: removed, rotated, or the hub was restored. "
+                   "Enrol again with --register.")
+
+
+class Agent:
+    """The four threads and what they share: the config, the spool, the hub and one event that ends them."""
+
+    def __init__(self, config: Config, lock: Lock, logs: LogFile) -> None:
+        self.config, self._lock, self._logs = config, lock, logs
+        self.stop = threading.Event()
+        self.spool = Spool(config.state_folder)
+        self.sender = Sender(config, self.spool, self.stop)
+        self.machine = Machine()
+        self._boot_id = boot_id()
+        interval = config.now.collection_interval_minutes * MINUTE
+        self._schedule = Schedule(interval, interval * start_share(config.now.server_id or socket.gethostname()))
+        self._ticks: deque = deque(maxlen=LIVE_KEPT)
+        self._beat_wake = threading.Event()
+        self._live_wake = threading.Event()
+        self._applied: types.SimpleNamespace | None = None
+        self._cycles = 0
+        self.apply()
+
+    def apply(self) -> None:
+        """Bring what is in force into effect; nothing happens when it is already."""
+        options = self.config.now
+        if options == self._applied:
+            return
+        self._applied = options
+        follow_logs(self._logs, self.config)
+        self.spool.bound(options.offline_buffer_max, options.spool_max_mb * 1024 * 1024)
+        self.sender.hub.follow(options)
+        self.sender.hurry()
+        self._live_wake.set()
+        self._beat_wake.set()
+
+    def run(self, signals: queue.SimpleQueue) -> int:
+        """Work until a signal or the stop file; DONE."""
+        stop_file = os.path.join(self.config.state_folder, "agent.stop")
+        remove(stop_file)
+        threads = [threading.Thread(target=self._guarded, args=(loop,), name=loop.__name__.strip("_"), daemon=True)
+                   for loop in (self._cycle_loop, self._send_loop, self._live_loop, self._beat_loop)]
+        for thread in threads:
+            thread.start()
+        why = self._watch(signals, stop_file)
+        self._finish(threads)
+        log.info("Stopped by %s after %d cycles; %d samples wait.", why, self._cycles, len(self.spool))
+        self._lock.release()
+        return DONE
+
+    def _watch(self, signals: queue.SimpleQueue, stop_file: str) -> str:
+        while not os.path.exists(stop_file):
+            try:
+                return signals.get(timeout=WATCH_SECONDS)
+            except queue.Empty:
+                self.sender.hub.cut(time.monotonic())
+        remove(stop_file)
+        return "its stop file"
+
+    def _finish(self, threads: list) -> None:
+        until = time.monotonic() + STOP_SECONDS
+        self.stop.set()
+        for wake in (self.sender.wake, self._beat_wake, self._live_wake):
+            wake.set()
+        self.sender.hub.cut()
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))  # one that hangs in the kernel ends with the process
+
+    def _guarded(self, loop) -> None:
+        while not self.stop.is_set():
+            try:
+                loop()
+            except Exception as error:  # a fault in one loop must not end the watch over this machine
+                log.error("The %s failed and starts again: %s", loop.__name__.strip("_"), reason(error), exc_info=True)
+                self.stop.wait(5)
+
+    def _cycle_loop(self) -> None:
+        self.machine.prime(self.config.now)
+        self.stop.wait(PRIME_SECONDS)
+        while not self.stop.is_set():
+            self.config.reload()
+            self.apply()
+            self.collect()
+            self.sender.wake.set()
+            self.stop.wait(self._schedule.advance(self.config.now.collection_interval_minutes * MINUTE))
+
+    def collect(self) -> None:
+        """Take one sample into the spool."""
+        self._cycles += 1
+        collected_at, sequence = iso(utc_now()), self.spool.next_sequence()
+        sample, errors = self.machine.collect(self.config.now)
+        payload = dict({"collected_at": collected_at}, **sample, agent=self._about(sequence, errors))
+        self.spool.add(sequence, collected_at, payload)
+
+    def _about(self, sequence: int, errors: dict) -> dict:
+        options = self.config.now
+        return {"version": VERSION, "boot_id": self._boot_id, "sequence": sequence, "buffered": len(self.spool),
+                "dropped": self.spool.dropped, "errors": errors, "clean_shutdown": self._lock.was_clean,
+                "interval_minutes": options.collection_interval_minutes, "beat_seconds": self._beat_seconds(),
+                "live": options.live_enabled, "source": dict(self.machine.source)}
+
+    def _beat_seconds(self) -> float:
+        """The longest silence that the hub should expect."""
+        interval = self.config.now.collection_interval_minutes * MINUTE
+        return min(interval / 2, BEAT_MINUTES * MINUTE) if self.config.now.ping_enabled else interval
+
+    def _send_loop(self) -> None:
+        while not self.stop.is_set():
+            pause = self.sender.pause()
+            if pause != 0:
+                self.sender.wake.wait(pause)
+                self.sender.wake.clear()
+                continue
+            self.sender.attempt()
+            self.apply()
+
+    def _live_loop(self) -> None:
+        while not self.stop.is_set():
+            if self.config.now.live_enabled:
+                self._live()
+            else:
+                self._live_wake.wait()
+                self._live_wake.clear()
+
+    def _live(self) -> None:
+        """Sample until live mode is switched off."""
+        live, slots = Live(), Schedule(self.config.now.live_interval_seconds, 1)
+        while self.config.now.live_enabled and not self.stop.is_set():
+            if not self._live_wake.wait(slots.advance(self.config.now.live_interval_seconds)):
+                self._ticks.append(live.sample(self.config.now.live_retention_minutes))
+                self._beat_wake.set()
+            self._live_wake.clear()
+
+    def _beat_loop(self) -> None:
+        tried_at = time.monotonic()
+        hub = self.sender.hub
+        while not self.stop.is_set():
+            due = self._ping_due(tried_at)
+            self._beat_wake.wait(None if due is None else max(0.05, due - time.monotonic()))
+            self._beat_wake.clear()
+            due, now = self._ping_due(tried_at), time.monotonic()  # a sample may have been sent meanwhile
+            if due is not None and now >= due:
+                tried_at = now
+            if self.stop.is_set() or not self.config.now.api_key or now < hub.quiet_until:
+                continue
+            try:
+                self._send_live()
+                if tried_at == now:
+                    hub.call(hub.quick, "POST", "/api/ping", b"{}")
+            except HubError as error:
+                log.debug("%s", error)  # the sender says it aloud
+            if not self.config.now.live_enabled:
+                hub.quick.close()
+
+    def _ping_due(self, tried_at: float) -> float | None:
+        """When silence has lasted half a cycle. A sample about to be sent, or just sent, is as good as a ping."""
+        if not self.config.now.ping_enabled:
+            return None
+        beat, hub = self._beat_seconds(), self.sender.hub
+        due = max(tried_at, hub.contact_at) + beat
+        if abs(self._schedule.next - due) < beat / 10:
+            due = self._schedule.next + beat / 10
+        return max(due, hub.quiet_until)
+
+    def _send_live(self) -> None:
+        while self._ticks and not self.stop.is_set():
+            tick = self._ticks[0]
+            try:
+                self.sender.hub.call(self.sender.hub.quick, "POST", "/api/metrics/live", json.dumps(tick).encode())
+            except HubError as error:
+                if error.kind not in (REFUSED, MISSING):
+                    raise
+                log.warning("A live sample was refused: %s", error)
+            if self._ticks and self._ticks[0] is tick:  # a full queue may have let it go meanwhile
+                self._ticks.popleft()
+
+
+# ----------------------------------------------------------------------------------------------------- command line
+
+def main(arguments: list | None = None) -> int:
+    """Do what the command line says; the exit code."""
+    given = parser().parse_args(arguments)
+    problem = missing_parts()
+    if problem:
+        print(problem, file=sys.stderr)
+        return UNUSABLE
+    os.umask(0o077)
+    logs = start_logging()
+    try:
+        config = Config(given.config or os.path.join(os.path.dirname(os.path.abspath(__file__)), "config.json"))
+        take_arguments(config, given)
+        follow_logs(logs, config)
+        return given.action(config, logs, given)
+    except (ConfigError, OSError) as error:
+        print(f"smon_agent: {error}", file=sys.stderr)
+        return UNUSABLE
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog="smon_agent.py", description="Watch this machine and tell a hub.")
+    made.add_argument("config", nargs="?", help="config file; default: config.json beside this program")
+    made.add_argument("--url", help="address of the hub; saved")
+    made.add_argument("--token", help="registration token; saved")
+    made.add_argument("--group", help="group to register in; saved")
+    made.add_argument("--name", help="name to register under; saved")
+    made.add_argument("--version", action="version", version=f"smon_agent {VERSION}")
+    actions = made.add_mutually_exclusive_group()
+    for flag, action, sentence in (
+            ("--register", enrol, "get a new id and key from the hub, and end"),
+            ("--once", run_once, "collect, send and end: 0 sent, 3 kept for the next time"),
+            ("--print", print_sample, "collect and print the sample, send nothing"),
+            ("--check", check, "say whether config, hub, key, clock and certificate are in order")):
+        actions.add_argument(flag, dest="action", action="store_const", const=action, help=sentence)
+    actions.add_argument("--export-spool", metavar="FILE", help="pack the waiting samples into a file for the hub")
+    made.set_defaults(action=run)
+    return made
+
+
+def missing_parts() -> str:
+    """What this Python lacks, and how to get it on this system; empty when nothing."""
+    if sys.version_info < (3, 8):
+        return "smon_agent.py needs Python 3.8 or newer; this is %d.%d." % sys.version_info[:2]
+    if psutil is not None:
+        return ""
+    try:
+        family = read_text("/etc/os-release").lower()
+    except OSError:
+        family = ""
+    packages = (("debian", "apt install python3-psutil"), ("rhel", "dnf install python3-psutil"),
+                ("fedora", "dnf install python3-psutil"), ("suse", "zypper install python3-psutil"),
+                ("alpine", "apk add py3-psutil"), ("arch", "pacman -S python-psutil"))
+    ways = [command for name, command in packages if name in family][:1] + [f"{sys.executable} -m pip install psutil"]
+    return f"smon_agent.py needs psutil. Get it with: {' or '.join(ways)}, or from the offline bundle."
+
+
+def start_logging() -> LogFile:
+    """Log to the console, and to a file as soon as the config names one."""
+    logs, console = LogFile(), logging.StreamHandler()
+    logging.raiseExceptions = False  # a console that is gone must not end the agent
+    for handler in (console, logs):
+        handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
+    log.handlers[:] = [console, logs]
+    log.propagate = False
+    return logs
+
+
+def follow_logs(logs: LogFile, config: Config) -> None:
+    """Log as the options say from now on."""
+    options = config.now
+    path = os.path.join(config.state_folder, options.log_file) if options.log_file else ""
+    logs.follow(path, options.log_max_bytes, options.log_backup_count)
+    log.setLevel(options.log_level)
+
+
+def take_arguments(config: Config, given: argparse.Namespace) -> None:
+    """Save what the command line says about the hub, so that the next start needs no arguments."""
+    named = {"dashboard_url": given.url, "registration_token": given.token, "group_name": given.group,
+             "display_name": given.name}
+    changes = {key: value for key, value in named.items()
+               if value is not None and value != getattr(config.now, key)}
+    if changes:
+        config.learn(changes)
+    if given.export_spool:
+        given.action = export
+
+
+def run(config: Config, logs: LogFile, given: argparse.Namespace) -> int:
+    """Run until a signal comes."""
+    lock = Lock(config.state_folder)
+    if not lock.take():
+        return taken(config)
+    signals = caught_signals()
+    log.info("smon agent %s starts: process %d, Python %s, psutil %s, hub %s.", VERSION, os.getpid(),
+             ".".join(map(str, sys.version_info[:3])), psutil.__version__, config.now.dashboard_url)
+    if config.unknown_keys:
+        log.warning("The config holds keys that mean nothing here: %s.", clean(", ".join(config.unknown_keys)))
+    return Agent(config, lock, logs).run(signals)
+
+
+def caught_signals() -> queue.SimpleQueue:
+    """The signals that ask for the end, by name. Under nohup a hang-up is ignored, and stays so."""
+    signals: queue.SimpleQueue = queue.SimpleQueue()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        number = getattr(signal, name, None)
+        if number and (name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN):
+            signal.signal(number, lambda number, frame: signals.put(signal.Signals(number).name))
+    return signals
+
+
+def taken(config: Config) -> int:
+    """Say that another agent has this state folder."""
+    print(f"smon_agent: another agent runs with {config.state_folder}; it goes on, this one ends.", file=sys.stderr)
+    return TAKEN
+
+
+def run_once(config: Config, logs: LogFile, given: argparse.Namespace) -> int:
+    """One sample, sent with the configured number of tries."""
+    lock = Lock(config.state_folder)
+    if not lock.take():
+        return taken(config)
+    agent = Agent(config, lock, logs)
+    agent.machine.prime(config.now)
+    time.sleep(PRIME_SECONDS)
+    agent.collect()
+    for _ in range(config.now.retry_attempts):
+        pause = 0.0 if agent.sender.attempt() else agent.sender.pause() or 0.0
+        if not pause or pause > ONCE_SECONDS:
+            break
+        time.sleep(pause)
+    lock.release()
+    return BUFFERED if len(agent.spool) else FAILED if agent.spool.rejected else DONE
+
+
+def print_sample(config: Config, logs: LogFile, given: argparse.Namespace) -> int:
+    """Print one sample and send nothing."""
+    machine = Machine()
+    machine.prime(config.now)
+    time.sleep(PRIME_SECONDS)
+    collected_at = iso(utc_now())
+    sample, errors = machine.collect(config.now)
+    about = {"version": VERSION, "boot_id": boot_id(), "errors": errors, "source": machine.source}
+    print(json.dumps(dict({"collected_at": collected_at}, **sample, agent=about), indent=2))
+    return DONE
+
+
+def enrol(config: Config, logs: LogFile, given: argparse.Namespace) -> int:
+    """Register, again if need be; what waits in the spool goes out under the new id."""
+    hub = Hub(config, lambda answer: None)
+    hub.follow(types.SimpleNamespace(**dict(vars(config.now), server_id="", api_key="")))
+    try:
+        register(hub, config)
+    except HubError as error:
+        print(f"smon_agent: {error}", file=sys.stderr)
+        return FAILED
+    print(f"Registered with {config.now.dashboard_url} as {config.now.server_id}.")
+    return DONE
+
+
+def check(config: Config, logs: LogFile, given: argparse.Namespace) -> int:
+    """Say in a line each whether config, hub, certificate, key and clock are in order."""
+    hub = Hub(config, lambda answer: None)
+    hub.follow(config.now)
+    print(f"Config: {config.path} is in order" +
+          (f", but these keys mean nothing: {', '.join(config.unknown_keys)}." if config.unknown_keys else "."))
+    try:
+        hub.call(hub.bulk, "GET", "/api/ping")
+        print(f"Hub: {config.now.dashboard_url} answers.")
+        certificate = hub.bulk.certificate(hub)
+        if certificate:
+            print(f"Certificate: valid until {certificate['notAfter']}.")
+        if not config.now.api_key:
+            print("Key: none yet; the first start registers this machine.")
+            return DONE
+        hub.call(hub.bulk, "POST", "/api/ping", b"{}")
+    except HubError as error:
+        print(f"Failed: {error}")
+        return FAILED
+    print(f"Key: the hub knows this machine as {config.now.server_id}.")
+    return clock_verdict(hub)
+
+
+def clock_verdict(hub: Hub) -> int:
+    """Say how far the clocks are apart."""
+    if not hub.is_ours:
+        print("Clock: this hub does not tell its time.")
+        return DONE
+    print(f"Clock: {abs(hub.skew_seconds):.1f} seconds {'ahead of' if hub.skew_seconds > 0 else 'behind'} the hub's.")
+    return DONE if abs(hub.skew_seconds) < SKEW_SECONDS else FAILED
+
+
+def export(config: Config, logs: LogFile, given: argparse.Namespace) -> int:
+    """Write the spool into one file."""
+    print(f"{export_spool(config, given.export_spool)} samples are in {given.export_spool}.")
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,263 @@
+"""The samples on disk: their order, their bounds, and that neither a kill nor a full disk makes a hole."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import hmac
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import zlib
+
+import pytest
+
+import smon_agent
+from tests.support import ROOT
+from tests.support.processes import ChildProcess, until
+
+
+@pytest.fixture
+def spool(tmp_path):
+    made = smon_agent.Spool(str(tmp_path))
+    made.bound(100, 1 << 20)
+    return made
+
+
+def add(spool, moment="2026-11-22T10:00:00.000Z", **payload) -> str:
+    sequence = spool.next_sequence()
+    spool.add(sequence, moment, dict(payload, collected_at=moment, n=sequence))
+    return "%012d-%s.json.gz" % (sequence, smon_agent.taken_text(moment))
+
+
+def waiting(spool) -> list:
+    return [json.loads(payload)["n"] for _, payload in spool.oldest(1000)]
+
+
+def files(tmp_path, kind="spool") -> list:
+    return sorted(os.listdir(tmp_path / kind))
+
+
+def test_a_sample_is_a_private_file_named_by_its_number_and_time(spool, tmp_path):
+    name = add(spool)
+    assert files(tmp_path) == [name]
+    assert stat.S_IMODE(os.stat(tmp_path / "spool" / name).st_mode) == 0o600
+    assert name.endswith("-20261122T100000000.json.gz")
+
+
+def test_samples_keep_the_order_they_were_taken_in_whatever_the_clock_does(spool, tmp_path):
+    for moment in ("2026-11-22T10:00:00.000Z", "2031-01-01T00:00:00.000Z", "2025-01-01T00:00:00.000Z"):
+        add(spool, moment)
+    first = waiting(spool)
+    assert first == sorted(first)
+    again = smon_agent.Spool(str(tmp_path))
+    assert waiting(again) == first
+    assert again.next_sequence() == first[-1] + 1
+
+
+def test_a_lost_state_folder_does_not_set_the_count_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(smon_agent, "uptime_seconds", lambda booted: 86400)
+    assert smon_agent.Spool(str(tmp_path)).next_sequence() == 86401
+
+
+def test_a_full_spool_drops_the_oldest_and_counts_it(spool, tmp_path, caplog):
+    spool.bound(3, 1 << 20)
+    names = [add(spool) for _ in range(5)]
+    assert (files(tmp_path), spool.dropped) == (names[2:], 2)
+    spool.bound(3, 1)
+    assert (files(tmp_path)[:1], spool.dropped) == (names[2:3], 2)
+    last = add(spool)
+    assert (files(tmp_path), spool.dropped) == ([last], 5)
+
+
+def test_a_damaged_file_is_set_aside_and_the_others_are_sent(spool, tmp_path):
+    cut, flipped, good = add(spool), add(spool), add(spool)
+    data = (tmp_path / "spool" / cut).read_bytes()
+    (tmp_path / "spool" / cut).write_bytes(data[:-4])
+    (tmp_path / "spool" / flipped).write_bytes(bytes(len(data)))
+    assert [name for name, _ in spool.oldest(10)] == [good]
+    assert files(tmp_path, "rejected") == [cut, flipped]
+
+
+def test_half_written_files_of_a_power_cut_are_removed(tmp_path):
+    os.makedirs(tmp_path / "spool")
+    (tmp_path / "spool" / "000000000001-20261122T100000000.json.gz.tmp").write_bytes(b"half")
+    smon_agent.Spool(str(tmp_path))
+    assert files(tmp_path) == []
+
+
+def test_a_batch_is_bounded_by_bytes(spool, monkeypatch):
+    for _ in range(5):
+        add(spool, pad="x" * 1000)
+    monkeypatch.setattr(smon_agent, "BATCH_BYTES", 2500)
+    assert len(spool.oldest(100)) == 2
+    monkeypatch.setattr(smon_agent, "BATCH_BYTES", 10)
+    assert len(spool.oldest(100)) == 1
+
+
+def test_only_the_last_twenty_refused_samples_are_kept(spool, tmp_path):
+    names = [add(spool) for _ in range(25)]
+    for name in names:
+        spool.reject(name, "cpu_percent must be a number")
+    assert files(tmp_path, "rejected") == names[5:] and len(spool) == 0
+
+
+def stamp(hours_ago: float) -> str:
+    return smon_agent.iso(smon_agent.utc_now() - datetime.timedelta(hours=hours_ago))
+
+
+def test_the_ring_of_sent_samples_holds_two_days(spool, tmp_path):
+    names = [add(spool, stamp(hours)) for hours in (60, 49, 47, 1)]
+    for name in names:
+        spool.done(name)
+    spool.prune()
+    assert (files(tmp_path, "sent"), files(tmp_path)) == (names[2:], [])
+
+
+def test_the_ring_of_sent_samples_is_bounded_by_bytes(spool, tmp_path, monkeypatch):
+    names = [add(spool, stamp(1)) for _ in range(4)]
+    monkeypatch.setattr(smon_agent, "SENT_BYTES", 2 * os.path.getsize(tmp_path / "spool" / names[0]) + 5)
+    for name in names:
+        spool.done(name)
+    spool.prune()
+    assert files(tmp_path, "sent") == names[2:]
+
+
+def sent_ring(spool) -> list:
+    moments = [stamp(hours) for hours in (3, 2, 1)]
+    for name in [add(spool, moment) for moment in moments]:
+        spool.done(name)
+    return moments
+
+
+def test_a_hub_that_lost_samples_is_sent_them_again_once(spool):
+    moments = sent_ring(spool)
+    assert spool.refill(moments[0]) is True
+    assert [json.loads(payload)["collected_at"] for _, payload in spool.oldest(10)] == moments[1:]
+    assert spool.refill(moments[0]) is False
+
+
+@pytest.mark.parametrize("newest", [2, "now", "seconds"])
+def test_a_hub_that_lost_nothing_is_sent_nothing(spool, newest):
+    moments = sent_ring(spool)
+    said = {2: moments[2], "now": stamp(0), "seconds": moments[2][:19] + "Z"}[newest]
+    assert spool.refill(said) is False and len(spool) == 0
+
+
+def test_a_hub_without_any_sample_is_sent_the_whole_ring(spool):
+    sent_ring(spool)
+    assert spool.refill(None) is True and len(spool) == 3
+
+
+def test_samples_stay_in_memory_while_the_disk_takes_none(spool, tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(28, "No space left on device")
+    monkeypatch.setattr(smon_agent, "write_atomic", full)
+    for _ in range(smon_agent.HELD_MAX + 3):
+        add(spool)
+    numbers = waiting(spool)
+    assert (files(tmp_path), len(numbers), spool.dropped) == ([], smon_agent.HELD_MAX, 3)
+    spool.done(spool.oldest(1)[0][0])
+    assert waiting(spool) == numbers[1:]
+
+
+SMALL_FILES = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
+os.execv(sys.executable, [sys.executable] + sys.argv[1:])
+"""
+
+
+def test_an_agent_on_a_full_disk_still_sends(tmp_path, fake_hub):
+    folder = tmp_path / "agent"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"dashboard_url": fake_hub.url, "server_id": "s", "api_key": "smk_k",
+                                                    "collection_interval_minutes": 5}))
+    command = [sys.executable, "-c", SMALL_FILES, str(ROOT / "smon_agent.py"), str(folder / "config.json")]
+    agent = ChildProcess(command, tmp_path / "out.log", {"SMON_MINUTE_SECONDS": "0.1"}, folder)
+    try:
+        until(lambda: len(fake_hub.samples) >= 3, "Three samples from a machine with a full disk")
+        assert agent.stop() == 0
+    finally:
+        agent.process.kill()
+    assert files(folder) == [] and "kept in memory" in (folder / "agent.log").read_text() + SMALL_FILES
+
+
+WRITER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import smon_agent
+spool = smon_agent.Spool(sys.argv[2])
+spool.bound(100000, 1 << 30)
+while True:
+    sequence = spool.next_sequence()
+    spool.add(sequence, "2026-11-22T10:00:00.000Z", {"n": sequence, "pad": "x" * 20000})
+    print(sequence, flush=True)
+"""
+
+
+def test_a_kill_at_any_moment_loses_at_most_the_sample_being_written(tmp_path):
+    written = []
+    for count in (1, 2, 3, 5, 8, 13):
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(ROOT), str(tmp_path)], stdout=subprocess.PIPE)
+        written += [int(writer.stdout.readline()) for _ in range(count)]
+        writer.send_signal(signal.SIGKILL)
+        written += [int(line) for line in writer.communicate()[0].splitlines(keepends=True) if line.endswith(b"\n")]
+    found = waiting(smon_agent.Spool(str(tmp_path)))
+    assert set(written) <= set(found) and len(found) == len(set(found))
+    assert not os.listdir(tmp_path / "rejected") and not [name for name in files(tmp_path) if name.endswith(".tmp")]
+
+
+def test_an_export_is_signed_and_leaves_the_spool_alone(config, tmp_path):
+    loaded = config({"server_id": "one", "api_key": "smk_secret", "export_key": "sme_key"})
+    spool = smon_agent.Spool(str(tmp_path))
+    spool.bound(100, 1 << 20)
+    add(spool), add(spool)
+    target = tmp_path / "out.smon"
+    assert smon_agent.export_spool(loaded, str(target)) == 2
+    head, body = target.read_bytes().split(b"\n", 1)
+    said = json.loads(head)
+    assert [json.loads(line)["n"] for line in zlib.decompress(body, 31).splitlines()] == waiting(spool)
+    assert said["sha256"] == hashlib.sha256(body).hexdigest()
+    signed = "\n".join(["smon-spool-1", "one", said["exported_at"], said["sha256"]]).encode()
+    assert said["hmac"] == hmac.new(b"sme_key", signed, hashlib.sha256).hexdigest()
+    assert b"smk_secret" not in target.read_bytes() and b"sme_key" not in target.read_bytes()
+    assert stat.S_IMODE(os.stat(target).st_mode) == 0o600
+
+
+def test_an_outage_leaves_no_hole_over_restarts(start, fake_hub):
+    agent = start()
+    until(lambda: len(fake_hub.samples) >= 2, "First samples")
+    fake_hub.stop()
+    until(lambda: len(files(agent.directory)) >= 3, "Waiting samples")
+    agent.kill9()
+    start_again = start()
+    until(lambda: len(files(agent.directory)) >= 6, "More waiting samples")
+    held = files(agent.directory)
+    fake_hub.start()
+    until(lambda: files(agent.directory) == [], "An empty spool")
+    assert start_again.stop() == 0
+    arrived = list(fake_hub.samples.values())
+    numbers = [sample["agent"]["sequence"] for sample in arrived]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert {smon_agent.taken_text(sample["collected_at"]) for sample in arrived} >= {name[13:31] for name in held}
+    assert fake_hub.stored_twice == []
+    assert max(sample["agent"]["buffered"] for sample in arrived) >= 5
+
+
+def test_a_hub_restored_from_a_backup_gets_back_what_it_lost(start, fake_hub):
+    start(minute_seconds=0.06)
+    until(lambda: len(fake_hub.samples) >= 5, "Five samples")
+    everything = sorted(fake_hub.samples)
+    fake_hub.forget(after=everything[1])
+    until(lambda: set(everything) <= set(fake_hub.samples), "The lost samples")
+
+
+def test_a_clock_far_ahead_does_not_send_everything_again(start, fake_hub):
+    fake_hub.clock_ahead_seconds = -3600
+    agent = start(minute_seconds=0.06)
+    until(lambda: len(fake_hub.samples) >= 5, "Five samples")
+    assert fake_hub.stored_twice == [] and "sent again" not in agent.log
