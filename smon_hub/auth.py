@@ -15,8 +15,8 @@ import bcrypt
 
 from .fleet import Server
 
-BCRYPT_ROUNDS = 5            # a key has 192 random bits need no slow hash, and 1,000 agents return in seconds
-CACHE_MAX = 20_000           # verified keys; the one unused for longest pays one hash again
+BCRYPT_ROUNDS = 5            # 192 random bits need no slow hash, and 1,000 agents return in seconds
+CACHE_MAX = 20_000           # verified keys; the one verified longest ago pays one hash again
 BEARER = re.compile(r"Bearer ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(smk_[0-9a-f]{32,128})")
 LOOPBACK_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 LOCAL_TOKEN = re.compile(r"Bearer (smh_[0-9a-f]{64})")
@@ -66,7 +66,6 @@ class Keys:
 
     def __init__(self) -> None:
         self._secret = secrets.token_bytes(32)
-        self._nobody = key_hash(new_key())  # unknown ids cost the same as wrong keys
         self._known: "OrderedDict[str, Tuple[str, bytes]]" = OrderedDict()
         self._lock = threading.Lock()
 
@@ -76,11 +75,10 @@ class Keys:
         return (known is not None and known[0] == server.row["key_hash"]
                 and hmac.compare_digest(known[1], self._digest(key)))
 
-    def verify(self, server: Optional[Server], key: str) -> bool:
+    def verify(self, server: Server, key: str) -> bool:
         """The slow way, with bcrypt; a right key is remembered."""
-        stored = server.row["key_hash"] if server else self._nobody
-        right = bcrypt.checkpw(key.encode("ascii"), stored.encode("ascii"))
-        if not right or server is None:
+        stored = server.row["key_hash"]
+        if not bcrypt.checkpw(key.encode("ascii"), stored.encode("ascii")):
             return False
         with self._lock:
             self._known[server.row["uuid"]] = (stored, self._digest(key))
@@ -114,7 +112,10 @@ def client_address(environ: Mapping[str, Any], trusted_proxies: Sequence[str]) -
     if address not in trusted_proxies:
         return address
     for hop in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
-        address = hop.strip() or address
+        try:
+            address = str(ipaddress.ip_address(hop.strip()))
+        except ValueError:  # a proxy that says nothing usable is all that is known
+            break
         if address not in trusted_proxies:
             break
     return address

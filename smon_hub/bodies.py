@@ -24,8 +24,6 @@ REGISTER = Shape(
     Field("display_name", str, "The name to show; the hostname when absent.", min=1),
     Field("group_name", str, "The group to list it in.", min=1),
     Field("tags", [str], "Words to find it by.", max=50),
-    Field("registration_token", str, "Admits the server at once."),
-    Field("agent_version", str, "The agent's version."),
 )
 
 DISK = Shape(

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import http.client
-import itertools
 import json
 import logging
 import os
 import signal
-import ssl
 import sys
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
-from urllib.parse import urlsplit
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Sequence, Union
 
-from . import config, intake
+from . import bodies, config, intake, shapes
+from .auth import Caller
 from .errors import HubError
 from .folder import Folder, Running
 from .http import LIMITS
 from .hub import CanNotStart, Hub
+from .remote import NoAnswer, post
+from .web import agent_api
+from .web.call import Call
 
 if sys.platform != "win32":
     import resource
@@ -30,7 +30,6 @@ if sys.platform != "win32":
 log = logging.getLogger("smon")
 
 CAN_NOT_START = 2        # the exit status of a hub that did not start
-ASK_SECONDS = 120        # a large import takes a while
 OTHER_FILES = 200        # beside sockets: the database for each thread, listeners, logs
 COLLECT_AFTER = 20_000   # new containers, some 100 payloads under way at once
 
@@ -38,23 +37,18 @@ COLLECT_AFTER = 20_000   # new containers, some 100 payloads under way at once
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run a command, serving when none is named. 0, or 2 with one sentence on stderr when that is not possible."""
     os.umask(0o077)  # what the hub keeps is its own
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    command = COMMANDS[given.pop(0)] if given and given[0] in COMMANDS else _serve
-    operands = list(itertools.takewhile(lambda argument: not argument.startswith("-"), given))
     try:
-        options = config.load(given[len(operands):], os.environ)
-        _log_to_stderr(options.log_level)
-        return command(options, operands)
-    except (config.ConfigError, CanNotStart, HubError) as error:
+        given = config.parse(sys.argv[1:] if arguments is None else arguments, os.environ, COMMANDS)
+        _log_to_stderr(given.options.log_level)
+        return COMMANDS[given.command].run(given)
+    except (config.ConfigError, CanNotStart, NoAnswer, HubError) as error:
         print("smon_server: %s" % error, file=sys.stderr)
         return CAN_NOT_START
 
 
-def _serve(options: config.Config, operands: List[str]) -> int:
+def _serve(given: config.Given) -> int:
     """Answer until SIGTERM or SIGINT."""
-    if operands:
-        raise config.ConfigError("%s is no command; there are: %s." % (operands[0], ", ".join(COMMANDS)))
-    hub = Hub(options)
+    hub = Hub(given.options)
     hub.open()
     _calm_collector()
     _allow_sockets()
@@ -62,8 +56,7 @@ def _serve(options: config.Config, operands: List[str]) -> int:
         front = hub.serve()
         _obey_signals(front.stop, hub.reload)
         for host, port in front.addresses:
-            log.info("Listening on %s://%s:%d, data in %s.", "https" if hub.config.tls_cert else "http",
-                     "[%s]" % host if ":" in host else host, port, hub.config.data_dir)
+            log.info("Listening on %s, data in %s.", hub.url(host, port), hub.config.data_dir)
         front.run()
         log.info("Stopped.")
     finally:
@@ -71,63 +64,92 @@ def _serve(options: config.Config, operands: List[str]) -> int:
     return 0
 
 
-def _import(options: config.Config, operands: List[str]) -> int:
-    """`import FILE...`: take in the spool exports of agents that can not reach the hub."""
-    if not operands:
-        raise config.ConfigError("Name the files to import: smon_server.py import FILE...")
-    with _intake(options) as take:
-        for name in operands:
-            print("%s: %s" % (name, intake.sentence(take(_read(name)))))
+def _import(given: config.Given) -> int:
+    """Take in spool exports: 1 when a sample of them was refused."""
+    if not given.words:
+        raise config.ConfigError("Name the files: smon_server.py import FILE...")
+    refused = 0
+    with _reached(given.options) as hub:
+        for name in given.words:
+            try:
+                report = hub.take(_read(name))
+            except HubError as error:
+                raise HubError(error.code, "%s: %s" % (name, error)) from None
+            print("%s: %s" % (name, intake.sentence(report)))
+            refused += report["refused"]
+    return 1 if refused else 0
+
+
+def _server(given: config.Given) -> int:
+    """Make identity and keys for a machine that can not reach the hub, as a config for its agent."""
+    if len(given.words) != 2 or given.words[0] != "add" or not given.out:
+        raise config.ConfigError("The command is: smon_server.py server add NAME --out config.json")
+    with _reached(given.options) as hub:
+        made = hub.register({"hostname": given.words[1]})
+    made.pop("message")
+    try:
+        with open(os.open(given.out, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+            json.dump(made, file, indent=2)
+    except OSError as error:
+        raise config.ConfigError("%s can not be written: %s." % (given.out, error.strerror)) from None
+    print("%s is the config of %s: it holds its key, so carry it with care." % (given.out, given.words[1]))
     return 0
 
 
 def _read(name: str) -> bytes:
     try:
         with open(name, "rb") as file:
-            return file.read(intake.FILE_BYTES + 1)
+            content = file.read(intake.FILE_BYTES + 1)
     except OSError as error:
         raise config.ConfigError("%s can not be read: %s." % (name, error.strerror)) from None
+    if len(content) > intake.FILE_BYTES:
+        raise config.ConfigError("%s has more than %d bytes, which is all that is taken in at once." % (
+            name, intake.FILE_BYTES))
+    return content
+
+
+class _Running:
+    """The hub that runs on the data folder, asked over its API."""
+
+    def __init__(self, running: Running):
+        self._running = running
+
+    def take(self, content: bytes) -> Dict[str, Any]:
+        return post(self._running, "/api/dashboard/import", content, "application/octet-stream")
+
+    def register(self, body: Dict[str, Any]) -> Dict[str, Any]:
+        return post(self._running, "/api/register", json.dumps(body).encode("utf-8"), "application/json")
+
+
+class _Opened:
+    """A hub that is opened for one command; it does not listen."""
+
+    def __init__(self, hub: Hub):
+        self._hub = hub
+
+    def take(self, content: bytes) -> Dict[str, Any]:
+        return intake.take(self._hub, content, self._hub.now())
+
+    def register(self, body: Dict[str, Any]) -> Dict[str, Any]:
+        admin = Caller("admin", "")
+        return agent_api.register(self._hub, Call(admin, {}, {}, shapes.clean(bodies.REGISTER, body), self._hub.now()))
 
 
 @contextlib.contextmanager
-def _intake(options: config.Config) -> Iterator[Callable[[bytes], Dict[str, Any]]]:
-    """take(content) -> report: by the hub that runs on the data folder, or by one opened for this command."""
-    running = Folder(options.data_dir).running()
+def _reached(options: config.Config) -> Iterator[Union[_Running, _Opened]]:
+    """The hub of the data folder, however it can be had. Raises ConfigError for a folder that is none."""
+    if not os.path.isfile(options.database):
+        raise config.ConfigError("There is no hub's database %s; name its folder with --data-dir." % options.database)
+    running = Folder(options.data_dir, options.database).running()
     if running is not None:
-        yield lambda content: _post(running, "/api/dashboard/import", content)
+        yield _Running(running)
         return
     hub = Hub(options)
     hub.open()
     try:
-        yield lambda content: intake.take(hub, content, hub.now())
+        yield _Opened(hub)
     finally:
         hub.close()
-
-
-def _post(running: Running, path: str, body: bytes) -> Dict[str, Any]:
-    """Ask the hub that runs. Raises HubError with its own sentence when it refuses."""
-    connection = _connection(running.url)
-    try:
-        connection.request("POST", path, body, {"Content-Type": "application/octet-stream",
-                                                "Authorization": "Bearer " + running.token})
-        answer = connection.getresponse()
-        said = json.loads(answer.read().decode("utf-8"))
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise CanNotStart("The hub at %s does not answer: %s." % (running.url, error)) from None
-    finally:
-        connection.close()
-    if answer.status >= 400:
-        raise HubError(said["code"], said["error"])
-    return said
-
-
-def _connection(url: str) -> http.client.HTTPConnection:
-    place = urlsplit(url)
-    if place.scheme == "http":
-        return http.client.HTTPConnection(place.hostname or "", place.port, timeout=ASK_SECONDS)
-    # Its certificate names the address that others use; on this machine the folder's owner is proof enough.
-    return http.client.HTTPSConnection(place.hostname or "", place.port, timeout=ASK_SECONDS,
-                                       context=ssl._create_unverified_context())
 
 
 def _allow_sockets() -> None:
@@ -157,4 +179,14 @@ def _log_to_stderr(level: str) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
 
 
-COMMANDS = {"serve": _serve, "import": _import}
+class Command(NamedTuple):
+    run: Callable[[config.Given], int]
+    usage: str
+    sentence: str
+
+
+COMMANDS = {
+    "serve": Command(_serve, "serve", "answer agents and pages; what is done when no command is named"),
+    "import": Command(_import, "import FILE...", "take in spool exports of agents that can not reach the hub"),
+    "server": Command(_server, "server add NAME --out FILE", "make the config of an agent that can not register"),
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import configparser
+import ipaddress
 import os
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
 
@@ -53,13 +54,40 @@ class Config(NamedTuple):
     log_level: str
 
 
+class Given(NamedTuple):
+    """A whole command line: the options, the command, its words, and where it is to write."""
+
+    options: Config
+    command: str
+    words: List[str]
+    out: str
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str], commands: Mapping[str, Any]) -> Given:
+    """A command line. commands: by name, with `usage` and `sentence`; the first is meant when none is named.
+
+    Raises ConfigError; argparse ends the process for --help and unknown flags.
+    """
+    given = vars(_parser(commands).parse_intermixed_args(list(arguments)))
+    words, out = given.pop("words"), given.pop("out")
+    command = words.pop(0) if words else next(iter(commands))
+    if command not in commands or words and command == next(iter(commands)):
+        raise ConfigError("%s is no command; there are: %s." % (words[0] if command in commands else command,
+                                                                ", ".join(commands)))
+    return Given(_merged(given, environment), command, words, out)
+
+
 def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
-    """Merge file, environment and flags. Raises ConfigError; argparse ends the process for --help and unknown flags."""
-    flags = {key: text for key, text in vars(_parser().parse_args(list(arguments))).items() if text is not None}
+    """The options alone, merged from file, environment and flags. Raises ConfigError."""
+    given = vars(_parser({}).parse_args(list(arguments)))
+    return _merged({key: text for key, text in given.items() if key not in ("words", "out")}, environment)
+
+
+def _merged(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Config:
     names = {"SMON_" + option.key.upper(): option.key for option in OPTIONS}
     sources = [("environment variable " + name, key, environment[name])
                for name, key in names.items() if name in environment]
-    sources += [("--" + key.replace("_", "-"), key, text) for key, text in flags.items()]
+    sources += [("--" + key.replace("_", "-"), key, text) for key, text in flags.items() if text is not None]
     path = dict((key, text) for _, key, text in sources).get("config", "")
     values = {option.key: option.default for option in OPTIONS}
     for source, key, text in (_read(path) if path else []) + sources:
@@ -67,9 +95,14 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
     return _whole(values)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="smon_server.py", description="The hub of smon: stores and shows servers.",
-                                     epilog="Each option can also be set as SMON_OPTION or in the file of --config.")
+def _parser(commands: Mapping[str, Any]) -> argparse.ArgumentParser:
+    usages = ["  %-28s %s" % (command.usage, command.sentence) for command in commands.values()]
+    parser = argparse.ArgumentParser(
+        prog="smon_server.py", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="The hub of smon: stores and shows servers.\n\ncommands:\n" + "\n".join(usages),
+        epilog="Each option can also be set as SMON_OPTION or in the file of --config.")
+    parser.add_argument("words", metavar="COMMAND", nargs="*", help="one of the above, with its words")
+    parser.add_argument("--out", metavar="FILE", default="", help="where a command writes what it makes")
     parser.add_argument("--version", action="version", version="smon " + __version__)
     for option in OPTIONS:
         default = " (default: %s)" % option.default if option.default != "" else ""
@@ -115,6 +148,9 @@ def _whole(values: Dict[str, Any]) -> Config:
         raise ConfigError("database must be the path of a SQLite file, not a %s address." %
                           values["database"].partition("://")[0])
     values["database"] = values["database"] or os.path.join(values["data_dir"], "smon.db")
-    proxies = str(values["trusted_proxies"]).split(",")
-    values["trusted_proxies"] = tuple(proxy.strip() for proxy in proxies if proxy.strip())
+    proxies = [proxy.strip() for proxy in str(values["trusted_proxies"]).split(",") if proxy.strip()]
+    try:
+        values["trusted_proxies"] = tuple(str(ipaddress.ip_address(proxy)) for proxy in proxies)
+    except ValueError as error:
+        raise ConfigError("trusted_proxies must be addresses separated by commas: %s." % error) from None
     return Config(**values)

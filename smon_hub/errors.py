@@ -12,12 +12,10 @@ STATUS = {
     "method_not_allowed": 405,
     "timeout": 408,              # the request did not arrive in time
     "conflict": 409,
-    "length_required": 411,
     "too_large": 413,
     "uri_too_long": 414,
     "unsupported_type": 415,
     "expectation_failed": 417,
-    "misdirected": 421,          # a Host that is not ours
     "rate_limited": 429,
     "headers_too_large": 431,
     "internal": 500,

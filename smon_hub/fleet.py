@@ -21,7 +21,8 @@ BEATS_MISSED = 2.5         # silence of so many beats is more than a lost packet
 DISKS_SHOWN = 3            # on a card
 AHEAD = "clock_ahead_seconds"  # beside what the agent says of itself: by how much its clock can not be right
 AHEAD_KEPT = 1_000         # an agent's buffer and some more
-HIDDEN = ("id", "uuid", "key_hash", "export_key", "newest_sample", "live_minutes", "last_seen_at")  # in no answer
+SHOWN = ("hostname", "display_name", "group_name", "ip_address", "os_info", "tags", "notes", "alert_cpu_threshold",
+         "alert_memory_threshold", "alert_disk_threshold", "collection_interval", "may_be_off", "approved")
 
 CARD_COLUMNS = ("id", "name", "hostname", "group", "ip", "os", "tags", "status", "flags", "last_seen_at", "cpu",
                 "memory", "disks", "uptime_seconds", "alerts", "critical")
@@ -88,8 +89,8 @@ class Server:
         self.services_print: Optional[int] = None  # hash of the services last written, to skip equal ones
         self.ahead: Deque[Count] = deque(maxlen=AHEAD_KEPT)  # where no time tells a replay, the agent's count does
         self.config_revision = 0                   # of settings that wait for its agent; 0 when none do
-        self._texts: Optional[Tuple[str, str]] = None
-        self._entry: Optional[str] = None
+        self._texts: Optional[Tuple[Any, Any, Tuple[str, str]]] = None  # of which row and sample, and what
+        self._entry: Optional[Tuple[Any, Any, str]] = None
 
     def silence_limit(self, stale_minutes: int) -> float:
         """Milliseconds of silence after which the server counts as offline."""
@@ -106,11 +107,10 @@ class Server:
         return (["pending"] if not self.row["approved"] else []) + (["waiting"] if self.sample is None else [])
 
     def columns(self) -> Dict[str, Any]:
-        """The row as the API shows it, field by field; never the key's hash."""
+        """The row as the API shows it, field by field."""
         row = self.row
-        shown = {"id": row["uuid"], **{key: value for key, value in row.items() if key not in HIDDEN}}
-        shown.update(registered_at=clock.iso(row["registered_at"]), is_active=True)
-        return shown
+        return {"id": row["uuid"], **{key: row[key] for key in SHOWN},
+                "registered_at": clock.iso(row["registered_at"]), "is_active": True}
 
     def answer(self, now: int, stale_minutes: int) -> Dict[str, Any]:
         """The `server` member of its own page's answer."""
@@ -120,36 +120,37 @@ class Server:
 
     def texts(self) -> Tuple[str, str]:
         """Its card as JSON: what stands before and after what depends on the time. Made once per change."""
-        if self._texts is None:
-            row, sample = self.row, self.sample
+        row, sample, made = self.row, self.sample, self._texts
+        if made is None or made[0] is not row or made[1] is not sample:  # it may move while a text is made
             opening = encode([row["uuid"], row["display_name"], row["hostname"], row["group_name"], row["ip_address"],
                               row["os_info"], row["tags"]])
             closing = encode(sample.card if sample else (None, None, [], None))
-            self._texts = opening[:-1], closing[1:-1]
-        return self._texts
+            made = self._texts = row, sample, (opening[:-1], closing[1:-1])
+        return made[2]
 
     def metrics(self) -> Optional[Dict[str, Any]]:
         """The newest sample's numbers with their time, as the API shows them."""
-        if self.sample is None or self.sample.blob is None:
+        sample = self.sample
+        if sample is None or sample.blob is None:
             return None
-        numbers = details.unpack(self.sample.blob)["metrics"]
-        return {"timestamp": clock.iso(self.sample.at), **numbers, "disks": DISK.dicts(numbers["disks"])}
+        numbers = details.unpack(sample.blob)["metrics"]
+        return {"timestamp": clock.iso(sample.at), **numbers, "disks": DISK.dicts(numbers["disks"])}
 
     def entry(self) -> str:
         """The opening of its object in the seed's overview, as JSON: all but what depends on the time."""
-        if self._entry is None:
-            self._entry = encode({**self.columns(), "agent": self.sample.agent if self.sample else None,
-                                  "flags": self.flags(), "metrics": self.metrics(), "alert_count": 0,
-                                  "critical_count": 0})[:-1]
-        return self._entry
+        row, sample, made = self.row, self.sample, self._entry
+        if made is None or made[0] is not row or made[1] is not sample:
+            text = encode({**self.columns(), "agent": sample.agent if sample else None, "flags": self.flags(),
+                           "metrics": self.metrics(), "alert_count": 0, "critical_count": 0})
+            made = self._entry = row, sample, text[:-1]
+        return made[2]
 
     def put(self, row: Optional[Dict[str, Any]] = None, sample: Optional[Newest] = None) -> None:
         self.row, self.sample = row or self.row, sample or self.sample
-        self._texts = self._entry = None
 
 
 class Fleet:
-    """All servers by uuid. Methods that change it are called by the store's writer thread, after a commit."""
+    """All servers by uuid. But for `seen`, what changes it is called by the store's writer thread, after a commit."""
 
     def __init__(self) -> None:
         self.by_uuid: Dict[str, Server] = {}
@@ -181,12 +182,12 @@ class Fleet:
         return self.by_uuid.pop(uuid, None) is not None
 
     def seen(self, server: Server, now: int) -> None:
-        """A sign of life. Time never runs backwards here."""
-        if now > server.last_seen_at:
-            server.last_seen_at = now
-            with self._lock:
+        """A sign of life, noted by any thread. Time never runs backwards here."""
+        with self._lock:
+            if now > server.last_seen_at:
+                server.last_seen_at = now
                 self._unsettled.add(server)
-        self.version += 1
+            self.version += 1
 
     def move(self, server: Server, sample: Newest) -> None:
         """A sample was stored; it becomes the current state unless a newer one is."""
@@ -197,7 +198,7 @@ class Fleet:
             server.put(sample=sample)
             with self._lock:
                 self._unsettled.add(server)
-            self.version += 1
+                self.version += 1
 
     def take_unsettled(self) -> List[Server]:
         """The servers that moved since the last call."""
@@ -225,9 +226,9 @@ class Fleet:
     def cards(self, now: int, stale_minutes: int) -> str:
         """JSON rows of CARD_COLUMNS, one a server."""
         return "[%s]" % ",".join(
-            '%s,"%s",%s,"%s",%s,0,0]' % (server.texts()[0], server.status(now, stale_minutes), encode(server.flags()),
-                                         clock.iso(server.last_seen_at), server.texts()[1])
-            for server in self.servers())
+            '%s,"%s",%s,"%s",%s,0,0]' % (opening, server.status(now, stale_minutes), encode(server.flags()),
+                                         clock.iso(server.last_seen_at), closing)
+            for server in self.servers() for opening, closing in (server.texts(),))
 
     def entries(self, now: int, stale_minutes: int) -> str:
         """JSON objects as the seed's overview has them, one a server."""

@@ -6,9 +6,11 @@ of this start that makes the reader admin. Whoever can read the folder has the d
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
+import time
 from typing import Any, NamedTuple, Optional
 
 if sys.platform == "win32":
@@ -16,7 +18,8 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-LOCK, RUNNING = "smon.lock", "hub.json"
+LOCK, RUNNING = ".lock", "hub.json"
+LOCK_TRIES, LOCK_SECONDS = 5, 0.05
 
 
 class FolderUnusable(Exception):
@@ -31,26 +34,35 @@ class Running(NamedTuple):
 
 
 class Folder:
-    """A data folder, held by this process from take() to release()."""
+    """A data folder, held by this process from take() to release(). The lock lies beside the database."""
 
-    def __init__(self, path: str):
-        self.path = path
+    def __init__(self, path: str, database: str):
+        self.path, self.database = path, database
         self._lock: Any = None
 
     def take(self) -> None:
-        """Make the folder and lock it: two hubs on one folder would each show half. Raises FolderUnusable."""
+        """Make the folder and lock the database: two hubs on one would each show half. Raises FolderUnusable."""
         try:
             os.makedirs(self.path, mode=0o700, exist_ok=True)
-            self._lock = open(os.path.join(self.path, LOCK), "a+", encoding="ascii")
+            self._lock = open(self.database + LOCK, "a+", encoding="ascii")
         except OSError as error:
             raise FolderUnusable("The data folder %s can not be written: %s." % (self.path, error.strerror)) from None
-        try:
-            _lock(self._lock)
-        except OSError:
-            raise FolderUnusable("The data folder %s is in use by another hub." % self.path) from None
+        if not self._locked():
+            raise FolderUnusable("The data folder %s is in use by another hub." % self.path)
         self._lock.truncate(0)
         self._lock.write("%d\n" % os.getpid())
         self._lock.flush()
+        self._forget()  # a hub that was killed could not do that itself
+
+    def _locked(self) -> bool:
+        """A command that only looks whether a hub runs holds the lock for a moment."""
+        for _ in range(LOCK_TRIES):
+            try:
+                _lock(self._lock)
+                return True
+            except OSError:
+                time.sleep(LOCK_SECONDS)
+        return False
 
     def tell(self, running: Running) -> None:
         """Let the command line know how to reach this hub. Raises FolderUnusable."""
@@ -65,10 +77,7 @@ class Folder:
 
     def release(self) -> None:
         """Forget what was told, and let another hub take the folder."""
-        try:
-            os.unlink(os.path.join(self.path, RUNNING))
-        except FileNotFoundError:
-            pass  # this hub never came so far as to tell
+        self._forget()
         self._lock.close()
 
     def running(self) -> Optional[Running]:
@@ -79,6 +88,10 @@ class Folder:
             return self._told()
         self._lock.close()
         return None
+
+    def _forget(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self.path, RUNNING))
 
     def _told(self) -> Optional[Running]:
         try:
@@ -91,6 +104,7 @@ class Folder:
 def _lock(stream: Any) -> None:
     """Raises OSError when another process holds it."""
     if sys.platform == "win32":
+        stream.seek(0)  # it locks from where the stream stands
         msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
     else:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

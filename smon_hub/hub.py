@@ -48,7 +48,7 @@ class Hub:
         self.application = Application(self)
         self._tls: Optional[Tls] = None
         self.local_token = new_local_token()
-        self._folder = Folder(config.data_dir)
+        self._folder = Folder(config.data_dir, config.database)
 
     @staticmethod
     def now() -> int:
@@ -83,12 +83,15 @@ class Hub:
         self._tell(front.addresses[0])
         return front
 
+    def url(self, host: str, port: int) -> str:
+        """An address of this hub as a browser writes it."""
+        return "%s://%s:%d" % ("https" if self._tls else "http", "[%s]" % host if ":" in host else host, port)
+
     def _tell(self, address: Tuple[str, int]) -> None:
         """How the command line on this machine reaches this hub."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address[0], address[0])
-        scheme = "https" if self._tls else "http"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])
         try:
-            self._folder.tell(Running("%s://%s:%d" % (scheme, host, address[1]), self.local_token))
+            self._folder.tell(Running(self.url(host, address[1]), self.local_token))
         except FolderUnusable as error:
             raise CanNotStart(str(error)) from None
 
@@ -120,7 +123,7 @@ class Hub:
         for row_id, revision in agent_config.all_pending(db).items():
             if row_id in by_id:
                 by_id[row_id].config_revision = revision
-        settled = int(options.fact(db, SETTLED_FACT, "0"))
+        settled = self.fleet.settled_sample = int(options.fact(db, SETTLED_FACT, "0"))
         known = (series.sample(db, server.row["newest_sample"]) for server in by_id.values()
                  if server.row["newest_sample"] is not None)
         for sample in itertools.chain(filter(None, known), series.younger(db, settled)):

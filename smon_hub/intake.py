@@ -19,7 +19,9 @@ from .errors import HubError
 from .fleet import Server
 
 FORMAT = "smon-spool-1"
-FILE_BYTES = 64 << 20        # an agent's spool and what it sent before, both full, with room
+FILE_BYTES = 64 << 20        # an agent's full spool (spool_max_mb 50), with room
+PAYLOADS_MAX = 100_000       # the most that an agent keeps (offline_buffer_max)
+REASONS_KEPT = 20
 HEAD_BYTES = 4_096
 LINE_BYTES = 1 << 20         # of one payload, as over HTTP
 
@@ -36,27 +38,40 @@ Hub = Any  # hub.Hub, which is passed and never imported
 
 
 def take(hub: Hub, content: bytes, now: int) -> Dict[str, Any]:
-    """Store the samples of an export: {"server_id", "hostname", "payloads", "stored", "known", "refused": [sentences]}.
+    """Store the samples of an export, a wrong one never holding up the others.
 
-    Raises HubError when the file is not one, is damaged, or was not written by the server that it names.
+    Answers {"server_id", "hostname", "payloads", "stored", "known" (already here), "too_old" (for data_retention_days),
+    "refused", "reasons" (of the first refused)}. Raises HubError when the file is not an export, is damaged, or was not
+    written by the server that it names.
     """
     head = content[:HEAD_BYTES].partition(b"\n")[0]
     packed = content[len(head) + 1:]
     server = _proven(hub, shapes.clean(HEAD, _json(head)), packed)
     report: Dict[str, Any] = {"server_id": server.row["uuid"], "hostname": server.row["hostname"], "payloads": 0,
-                              "stored": 0, "known": 0, "refused": []}
+                              "stored": 0, "known": 0, "too_old": 0, "refused": 0, "reasons": []}
     payloads: List[Dict[str, Any]] = []
     for line in _lines(packed):
         report["payloads"] += 1
         try:
-            payloads.append(shapes.clean(bodies.SAMPLE, shapes.parse(line)))
+            payloads.append(_payload(line))
         except HubError as error:
-            report["refused"].append("Payload %d: %s" % (report["payloads"], error.sentence))
+            report["refused"] += 1
+            if report["refused"] <= REASONS_KEPT:
+                report["reasons"].append("Payload %d: %s" % (report["payloads"], error.sentence))
         if len(payloads) == bodies.BATCH_MAX:
             _store(hub, server, payloads, report, now)
             payloads = []
     _store(hub, server, payloads, report, now)
     return report
+
+
+def _payload(line: bytes) -> Dict[str, Any]:
+    if len(line) > LINE_BYTES + 1:
+        raise HubError("too_large", "It has more than %d bytes." % LINE_BYTES)
+    payload = shapes.clean(bodies.SAMPLE, shapes.parse(line))
+    if payload["collected_at"] is None:
+        raise HubError("bad_request", "collected_at must say when it was taken.", field="collected_at")
+    return payload
 
 
 def _json(head: bytes) -> Any:
@@ -82,30 +97,38 @@ def _proven(hub: Hub, head: Dict[str, Any], packed: bytes) -> Server:
 
 
 def _lines(packed: bytes) -> Iterator[bytes]:
-    """The payloads, unpacked one by one, so that a file that unpacks without end costs no memory."""
+    """The payloads, unpacked one by one, so that a file that unpacks without end costs no memory.
+
+    One that is too long comes cut; what is left of it is passed over.
+    """
     with gzip.GzipFile(fileobj=io.BytesIO(packed)) as stream:
         try:
-            for line in iter(lambda: stream.readline(LINE_BYTES + 2), b""):
-                if len(line) > LINE_BYTES + 1:
-                    raise HubError("too_large", "A payload of the export has more than %d bytes." % LINE_BYTES)
+            for _ in range(PAYLOADS_MAX):
+                line = rest = stream.readline(LINE_BYTES + 2)
+                while rest and not rest.endswith(b"\n"):
+                    rest = stream.readline(LINE_BYTES)
+                if not line:
+                    return
                 yield line
         except (OSError, EOFError, zlib.error):
             raise HubError("bad_request", "What follows the first line of the export is not gzip.") from None
+    raise HubError("too_large", "The export holds more than %d payloads." % PAYLOADS_MAX)
 
 
 def _store(hub: Hub, server: Server, payloads: List[Dict[str, Any]], report: Dict[str, Any], now: int) -> None:
     """The server was alive when it took the newest of them, not now."""
-    taken = [payload["collected_at"] for payload in payloads if payload["collected_at"] is not None]
-    if len(taken) < len(payloads):
-        raise HubError("bad_request", "A payload of the export does not say when it was taken (collected_at).")
     if payloads:
-        results = ingest.samples(hub, server, payloads, now, list, seen_at=min(now, max(taken))).result()
-        stored = sum(result["stored"] for result in results)
+        seen_at = min(now, max(payload["collected_at"] for payload in payloads))
+        results = ingest.samples(hub, server, payloads, now, list, seen_at=seen_at).result()
+        stored, too_old = sum(result["stored"] for result in results), sum("reason" in result for result in results)
         report["stored"] += stored
-        report["known"] += len(results) - stored
+        report["too_old"] += too_old
+        report["known"] += len(results) - stored - too_old
 
 
 def sentence(report: Dict[str, Any]) -> str:
-    """A report in a sentence."""
-    return "%(hostname)s: %(payloads)d samples, %(stored)d stored, %(known)d known already" % report + (
-        ", %d refused. First: %s" % (len(report["refused"]), report["refused"][0]) if report["refused"] else ".")
+    """A report in words."""
+    counts = "%(hostname)s: %(payloads)d samples, %(stored)d stored, %(known)d known already" % report
+    if report["too_old"]:
+        counts += ", %(too_old)d too old to keep" % report
+    return counts + (", %d refused. %s" % (report["refused"], report["reasons"][0]) if report["refused"] else ".")

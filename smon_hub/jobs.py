@@ -20,7 +20,8 @@ log = logging.getLogger("smon.jobs")
 SLICE_ROWS = 2_000           # deleted at a time for one server: some 20 ms of the writer
 SLICE_SERVERS = 50           # looked at in one transaction
 JUMP_MS = clock.DAY          # a wall clock that ran so far ahead of the machine's would delete good data
-SETTLED_FACT = "settled_sample"
+FIRST_SECONDS = 60           # after the start every job runs soon: a hub may never be up for an hour
+SETTLED_FACT, CLEANED_FACT = "settled_sample", "cleaned_at"
 
 Hub = Any  # hub.Hub, which is passed and never imported
 
@@ -38,8 +39,8 @@ class Jobs:
         self._hub = hub
         self._wake = threading.Event()
         self._stopped = False
-        self._due = {job.name: time.monotonic() + job.seconds for job in JOBS}
-        self._clock_offset = hub.now() - time.monotonic() * 1000
+        self._started, self._started_at = time.monotonic(), hub.now()
+        self._due = {job.name: self._started + min(job.seconds, FIRST_SECONDS) for job in JOBS}
         self._cleaning = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="smon-jobs", daemon=True)
 
@@ -89,7 +90,7 @@ class Jobs:
             options.note(db, SETTLED_FACT, str(fleet.settled_sample))
         try:
             self._hub.engine.write(work)
-        except HubError:
+        except Exception:
             fleet.put_back(moved)
             raise
 
@@ -109,15 +110,25 @@ class Jobs:
         Raises HubError("conflict") while the wall clock can not be believed, and when a clean-up is under way.
         """
         now = self._hub.now()
-        if abs(now - time.monotonic() * 1000 - self._clock_offset) > JUMP_MS:
-            raise HubError("conflict", "The clock moved by more than a day since the hub started; if it is right now, "
-                           "restart the hub.")
+        if not self._clock_is_right(now):
+            raise HubError("conflict", "The clock moved by more than a day since the last clean-up, and no agent's "
+                           "clock agrees with it yet: nothing is removed before one does, or a day has passed.")
         if not self._cleaning.acquire(blocking=False):
             raise HubError("conflict", "A clean-up is under way already.")
         try:
             return self._clean(now)
         finally:
             self._cleaning.release()
+
+    def _clock_is_right(self, now: int) -> bool:
+        """A clock that jumped ahead, or was wrong at the start, would delete the history. Agents know the time, too."""
+        taken = [server.sample.at for server in self._hub.fleet.servers() if server.sample and server.sample.timed]
+        if any(abs(now - at) <= JUMP_MS for at in taken):
+            return True
+        up = (time.monotonic() - self._started) * 1000
+        last = int(options.fact(self._hub.engine.read(), CLEANED_FACT, str(now)))
+        moved = max(abs(now - last), abs(now - self._started_at - up))
+        return moved <= JUMP_MS or not taken and up >= JUMP_MS
 
     def _clean(self, now: int) -> Dict[str, int]:
         keep = self._hub.settings
@@ -132,6 +143,7 @@ class Jobs:
                 db, server.row["id"], before, SLICE_ROWS)),
         }
         if not self._stopped:
+            self._hub.engine.write(lambda db: options.note(db, CLEANED_FACT, str(now)), frees=True)
             self._sliced(series.give_back)
         if any(gone.values()):
             log.info("Removed %(samples)d samples, details of %(details)d, %(service_changes)d service changes.", gone)
@@ -142,16 +154,16 @@ class Jobs:
         left, total = self._hub.fleet.servers(), 0
         while left and not self._stopped:
             some, left = left[:SLICE_SERVERS], left[SLICE_SERVERS:]
-            done = self._hub.engine.write(lambda db: [work(db, server) for server in some])
+            done = self._hub.engine.write(lambda db: [work(db, server) for server in some], frees=True)
             total += sum(done)
             left += [server for server, count in zip(some, done) if count >= SLICE_ROWS]
         return total
 
     def _sliced(self, work: Callable[[Any], int]) -> int:
         """Repeat a slice until nothing is left of it; how much it did."""
-        total = done = self._hub.engine.write(work)
+        total = done = self._hub.engine.write(work, frees=True)
         while done and not self._stopped:
-            done = self._hub.engine.write(work)
+            done = self._hub.engine.write(work, frees=True)
             total += done
         return total
 

@@ -138,7 +138,7 @@ def tidy(text: str, most: int = NAME_MAX) -> str:
 _SLOW_DIGITS = None if hasattr(sys, "set_int_max_str_digits") else re.compile(rb"\d{400}")
 _UNIT = re.compile(r"(?!-)[A-Za-z0-9@._:\\-]{1,256}").fullmatch
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)  # an open end matches too: looking for it would take for ever
 
 
 def _no_constant(name: str) -> None:

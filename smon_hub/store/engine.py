@@ -42,13 +42,14 @@ class DatabaseUnusable(Exception):
 
 
 class _Job(NamedTuple):
-    """work for one, or together for all jobs of a group that share it, each with its item."""
+    """work for one, or together for all jobs of a group that share it, each with its item. frees: it makes room."""
 
     work: Optional[Work]
     together: Optional[Together]
     item: Any
     after: Optional[Callable[[Any], Any]]
     future: "Future[Any]"
+    frees: bool = False
 
 
 class Engine:
@@ -62,7 +63,7 @@ class Engine:
         self._writer: Optional[Database] = None
         self._thread = threading.Thread(target=self._write_for_ever, name="smon-writer", daemon=True)
         self._space_checked = 0.0
-        self._full = False
+        self._full = ""
         self._stopped = False
 
     def start(self) -> None:
@@ -79,14 +80,15 @@ class Engine:
         for connection in self._reader_list:
             connection.close()
 
-    def submit(self, work: Work, after: Optional[Callable[[Any], Any]] = None) -> "Future[Any]":
+    def submit(self, work: Work, after: Optional[Callable[[Any], Any]] = None, frees: bool = False) -> "Future[Any]":
         """Run work(connection) in the next transaction; the future settles with its result after the commit.
 
         after(result) runs in the writer thread between the commit and the settling, and its value is the future's:
         what it changes in memory is there for whoever sees the answer, in the order of the commits.
-        An error of work leaves its neighbours alone. HubError("unavailable") when the disk or the queue is full.
+        An error of work leaves its neighbours alone. HubError("unavailable") when the queue is full, or the disk and
+        the work is none that frees room.
         """
-        return self._put(_Job(work, None, None, after, Future()))
+        return self._put(_Job(work, None, None, after, Future(), frees))
 
     def gather(self, together: Together, item: Any, after: Optional[Callable[[Any], Any]] = None) -> "Future[Any]":
         """submit, for small work of many: together(connection, items) is called once for all items of a transaction.
@@ -102,9 +104,9 @@ class Engine:
             self._jobs.put(job)
         return job.future
 
-    def write(self, work: Work, after: Optional[Callable[[Any], Any]] = None) -> Any:
+    def write(self, work: Work, after: Optional[Callable[[Any], Any]] = None, frees: bool = False) -> Any:
         """submit and wait: the result, or work's exception."""
-        return self.submit(work, after).result()
+        return self.submit(work, after, frees).result()
 
     def read(self) -> Database:
         """This thread's reading connection; it can not write."""
@@ -196,25 +198,27 @@ class Engine:
 
     def _commit(self, jobs: List[_Job]) -> None:
         """One transaction for all jobs; futures settle after the commit, in order."""
+        full = self._no_space()
+        for job in jobs:
+            if full and not job.frees:
+                _settle(job, _unavailable(full))
+        jobs = [job for job in jobs if job.frees or not full]
         if not jobs:
             return
         try:
             outcomes = self._transaction(jobs)
-        except HubError as refusal:
-            outcomes = [refusal] * len(jobs)
-        except sqlite3.Error as error:
-            log.error("The database could not commit: %s.", error)
+        except Exception as error:  # the edge of the writer thread, which must not end while others wait for it
+            log.error("The database could not commit: %s.", error, exc_info=not isinstance(error, sqlite3.Error))
             self._roll_back()
             outcomes = [_unavailable("The storage is not available now.")] * len(jobs)
         for job, outcome in zip(jobs, outcomes):
             _settle(job, outcome)
 
     def _transaction(self, jobs: List[_Job]) -> List[Any]:
-        self._check_space()
         if self._writer is None:
             self._reopen()
         if self._writer is None:
-            raise _unavailable("The storage is not available now.")
+            raise sqlite3.OperationalError("it can not be opened")
         self._writer.execute("BEGIN IMMEDIATE")
         outcomes = self._gathered(jobs)
         for index, job in enumerate(jobs):
@@ -271,18 +275,19 @@ class Engine:
             log.error("The database could not roll back: %s.", error)
         self._reopen()
 
-    def _check_space(self) -> None:
-        """Once a second: stop writing while the disk could still take a checkpoint. Raises HubError."""
+    def _no_space(self) -> str:
+        """Why nothing may be written, or "". Looked at once a second: the disk must still take a checkpoint."""
         if time.monotonic() - self._space_checked >= 1:
             self._space_checked = time.monotonic()
             try:
                 usage = shutil.disk_usage(os.path.dirname(os.path.abspath(self.path)))
             except OSError as error:
                 log.error("The volume of %s does not answer: %s.", self.path, error.strerror)
-                raise _unavailable("The hub's disk does not answer.") from None
-            self._full = usage.free < min(FLOOR_BYTES, usage.total * FLOOR_SHARE)
-        if self._full:
-            raise _unavailable("The hub's disk is full; nothing can be stored until there is space.")
+                self._full = "The hub's disk does not answer."
+            else:
+                self._full = ("The hub's disk is full; nothing can be stored until there is space."
+                              if usage.free < min(FLOOR_BYTES, usage.total * FLOOR_SHARE) else "")
+        return self._full
 
 
 def refusal(error: Exception) -> HubError:

@@ -10,6 +10,7 @@ from .engine import Database
 COLUMNS = ("uuid", "key_hash", "export_key", "hostname", "display_name", "group_name", "ip_address", "os_info", "tags",
            "notes", "alert_cpu_threshold", "alert_memory_threshold", "alert_disk_threshold", "collection_interval",
            "may_be_off", "approved", "live_minutes", "registered_at", "last_seen_at", "newest_sample")
+PAIRS_AT_ONCE = 400  # below the 999 values of an old SQLite
 FLAGS = ("may_be_off", "approved")
 REMOVED_FROM = {"samples": "at", "live": "at", "services": "name", "service_changes": "id",
                 "agent_config": "revision"}  # every table that is keyed by server, and what tells its rows apart
@@ -32,10 +33,19 @@ def rows(db: Database) -> List[Row]:
 
 def all_known(db: Database, keys: Collection[Tuple[int, str]]) -> bool:
     """Whether all of these (id, key hash) are there. One row is the answer: each row takes the interpreter lock."""
-    pairs = ", ".join(["(?, ?)"] * len(keys))
-    found = db.execute("SELECT COUNT(*) FROM servers WHERE (id, key_hash) IN (VALUES %s)" % pairs,
-                       [value for key in keys for value in key])
-    return found.fetchone()[0] == len(keys)
+    pairs = list(keys)
+    return all(_all_there(db, pairs[start:start + PAIRS_AT_ONCE]) for start in range(0, len(pairs), PAIRS_AT_ONCE))
+
+
+def _all_there(db: Database, pairs: List[Tuple[int, str]]) -> bool:
+    marks = ", ".join(["(?, ?)"] * len(pairs))
+    found = db.execute("SELECT COUNT(*) FROM servers WHERE (id, key_hash) IN (VALUES %s)" % marks,
+                       [value for pair in pairs for value in pair])
+    return found.fetchone()[0] == len(pairs)
+
+
+def exists(db: Database, server: int) -> bool:
+    return db.execute("SELECT 1 FROM servers WHERE id = ?", [server]).fetchone() is not None
 
 
 def change(db: Database, server: int, columns: Row) -> bool:

@@ -11,6 +11,7 @@ from ..fleet import Server
 from ..store import agent_config, servers
 from .call import Call
 
+SERVERS_MAX = 20_000         # four times what one hub is built for: a bound on what strangers can fill in mode open
 PENDING_MAX = 100            # servers that wait for approval: a stranger can not fill the hub with them
 DEFAULT_GROUP = "Default"
 DEFAULT_THRESHOLD = 90
@@ -22,8 +23,7 @@ Hub = Any  # hub.Hub, which is passed and never imported
 def register(hub: Hub, call: Call) -> Dict[str, Any]:
     """Make a server and its key, which is answered here and never again."""
     approved = call.caller.role == "admin" or hub.settings["registration_mode"] == "open"
-    if not approved:
-        _check_room(hub)
+    _check_room(hub, approved)
     key = auth.new_key()
     row = _row(call, key, approved)
     row = hub.engine.write(lambda db: {**row, "id": servers.add(db, row)}, lambda done: hub.fleet.add(done).row)
@@ -86,7 +86,11 @@ def _own(call: Call) -> Server:
     return call.caller.server
 
 
-def _check_room(hub: Hub) -> None:
+def _check_room(hub: Hub, approved: bool) -> None:
+    if len(hub.fleet.by_uuid) >= SERVERS_MAX:
+        raise HubError("forbidden", "This hub watches %d servers already, which is all it takes." % SERVERS_MAX)
+    if approved:
+        return
     if hub.settings["registration_mode"] == "closed":
         raise HubError("forbidden", "Registration is closed on this hub; register from its own machine, or open it.")
     if sum(not server.row["approved"] for server in hub.fleet.servers()) >= PENDING_MAX:

@@ -108,6 +108,10 @@ class Application:
     def _route(self, environ: Environ) -> Optional[Route]:
         """The route of a request. None for one that changes nothing and has none: a person may have followed a link."""
         method = environ["REQUEST_METHOD"]
+        try:
+            environ["PATH_INFO"].encode("latin-1").decode("utf-8")
+        except UnicodeDecodeError:  # Bottle would drop the bytes, and find another path
+            raise HubError("not_found", "No such path.") from None
         route = self._exact.get(("GET" if method == "HEAD" else method, environ["PATH_INFO"]))
         if route is not None:
             return route
@@ -127,6 +131,7 @@ class Application:
         local = (auth.locally_trusted(environ, self._hub.config.trusted_proxies)
                  or auth.shows_local_token(environ.get("HTTP_AUTHORIZATION", ""), self._hub.local_token))
         if route.auth != "open" and not local:
+            self._count(auth.limit_key(address))
             raise HubError("unauthorized", "This hub has no account yet: only programs on its own machine may ask.")
         if route.limited:
             self._count(auth.limit_key(address))
@@ -141,22 +146,21 @@ class Application:
                 self._count((auth.limit_key(address), found[0]))
             environ["smon.caller"], environ["smon.authenticated"] = auth.Caller("agent", address, server), True
             return route.on
-        if not found:
+        if not found or server is None:  # ids are random: that one is unknown tells nothing, and costs no body
             self._count(auth.limit_key(address))
             raise ingest.unknown_key()
         self._refuse_over(self._hub.limits.wait(auth.limit_key(address), self._limit(), time.monotonic()))
-        environ["smon.bearer"] = (*found, address)
+        environ["smon.bearer"] = (server, found[1], address)
         return "keys"
 
     def _verify(self, route: Route, environ: Environ) -> auth.Caller:
         """The slow check of an agent's key. Only failures count against its address."""
-        uuid, key, address = environ["smon.bearer"]
-        server = self._hub.fleet.by_uuid.get(uuid)
+        server, key, address = environ["smon.bearer"]
         if not self._hub.keys.verify(server, key):
             self._count(auth.limit_key(address))
             raise ingest.unknown_key()
         if route.limited:
-            self._count((auth.limit_key(address), uuid))
+            self._count((auth.limit_key(address), server.row["uuid"]))
         environ["smon.authenticated"] = True
         return auth.Caller("agent", address, server)
 
@@ -197,7 +201,10 @@ class Application:
         if "smon.defer" in environ:
             environ["smon.defer"](future, render)
             return b""
-        future.exception(ANSWER_SECONDS)
+        try:
+            future.exception(ANSWER_SECONDS)
+        except TimeoutError:
+            raise HubError("unavailable", "The storage does not answer.", retry_after=1) from None
         return _response(render(future))
 
     def _renderer(self, route: Route, environ: Environ) -> Callable[["Future[Any]"], Reply]:

@@ -11,6 +11,7 @@ from ..bodies import DISK_IO_RATE, NETWORK_RATE, PROCESS
 from ..errors import HubError
 from ..store import agent_config, details, series, servers, services
 from ..store.details import encode
+from ..store.engine import Database
 from .call import Call, Text
 
 OVERVIEW_SECONDS = 1  # how long an overview without changes is taken as it is: statuses depend on the time
@@ -104,12 +105,17 @@ def change(hub: Hub, call: Call) -> Dict[str, Any]:
     columns = dict(call.body)
     if "interval" in columns:
         columns["collection_interval"] = columns.pop("interval")
-    done = hub.engine.write(lambda db: servers.change(db, found.row["id"], columns),
-                            lambda done: hub.fleet.change(found.row["uuid"], columns) if done else None)
-    if done is None:
-        raise _no_such_server()
-    if "collection_interval" in columns:
-        _queue(hub, found, {"collection_interval_minutes": columns["collection_interval"]}, call.now)
+    remote = {"collection_interval_minutes": columns["collection_interval"]} if "collection_interval" in columns else {}
+
+    def work(db: Database) -> int:
+        if not servers.change(db, found.row["id"], columns):
+            raise _no_such_server()
+        return agent_config.queue(db, found.row["id"], remote, call.now) if remote else found.config_revision
+
+    def after(revision: int) -> fleet.Server:
+        found.config_revision = revision
+        return hub.fleet.change(found.row["uuid"], columns) or found
+    done = hub.engine.write(work, after)
     return {"status": "ok", "server": done.answer(call.now, hub.settings["stale_threshold_minutes"])}
 
 
@@ -134,14 +140,17 @@ def agent_settings(hub: Hub, call: Call) -> Dict[str, Any]:
 
 def change_agent_settings(hub: Hub, call: Call) -> Dict[str, Any]:
     """Queue settings for a server's agent; it learns of them with the next answer it gets."""
-    return {"status": "ok", "revision": _queue(hub, _find(hub, call), call.body, call.now)}
+    found = _find(hub, call)
 
+    def work(db: Database) -> int:
+        if not servers.exists(db, found.row["id"]):
+            raise _no_such_server()
+        return agent_config.queue(db, found.row["id"], call.body, call.now)
 
-def _queue(hub: Hub, found: fleet.Server, changes: Dict[str, Any], now: int) -> int:
     def after(revision: int) -> int:
         found.config_revision = revision
         return revision
-    return hub.engine.write(lambda db: agent_config.queue(db, found.row["id"], changes, now), after)
+    return {"status": "ok", "revision": hub.engine.write(work, after)}
 
 
 def _find(hub: Hub, call: Call) -> fleet.Server:
