@@ -16,7 +16,7 @@ from . import clock
 from .errors import HubError
 
 INT_MAX = 2 ** 63 - 1        # the widest integer of the database
-NUMBER_MAX = INT_MAX         # no machine counts further; infinity, which is not JSON, is far beyond
+NUMBER_MAX = 2 ** 63 - 1024  # the last float below 2^63: no machine counts further, and infinity is far beyond
 NAME_MAX = 256               # names from the machine are cut here
 IDENTITY_MAX = 255           # names that people choose are refused beyond
 NOTES_MAX = 4_000
