@@ -1,7 +1,8 @@
 """The benchmark: `python tests/bench/run.py hub` or `agent`; `--help` lists what can be varied.
 
-Bounded in time and count, on loopback only, with processes and folders of its own. It needs the packages of
-install/requirements-hub.txt, and strace for one column. Absolute figures belong to the machine; ratios travel.
+Bounded in time and count, on loopback only, with processes and folders of its own. `hub` needs the packages of
+install/requirements-hub.txt, `agent` psutil and Linux; both strace for what they count. Absolute figures belong to the
+machine; ratios travel.
 """
 
 from __future__ import annotations
