@@ -81,6 +81,7 @@ class Hub:
             raise CanNotStart("Port %d on %s %s; choose another with --port or --host." % (
                 self.config.port, self.config.host, why)) from None
         self._tell(front.addresses[0])
+        front.call_soon(self.engine.gather_by_turn, front.call_soon)
         return front
 
     def url(self, host: str, port: int) -> str:

@@ -22,12 +22,17 @@ LIVE_MINUTES_MIN = 60        # the longest benchmark needs its data
 
 
 class _Prepared(NamedTuple):
-    """A sample on its way to the writer: its row, and what the fleet will keep of it."""
+    """A sample on its way to the writer: its row, and what the fleet will keep of it.
+
+    Not the payload: its hundreds of objects cost least where they were made, and the loop's cache is still warm.
+    """
 
     arrival: series.Arrival
     blob: bytes
-    payload: Dict[str, Any]
-    services_print: Optional[int]  # of its services, to tell whether they are the ones last written
+    agent: Optional[Dict[str, Any]]
+    card: Tuple[Any, ...]
+    services: Optional[List[Any]]  # rows; None when there are none, or when they are the ones last written
+    services_print: Optional[int]  # of its services, to tell that
 
 
 class _Delivery(NamedTuple):
@@ -45,7 +50,7 @@ class _LiveDelivery(NamedTuple):
     minutes: int
 
 
-_State = Tuple[Optional[Newest], Optional[int]]  # a server's newest sample and its services, within one transaction
+_State = Tuple[Newest, Optional[int]]  # a stored sample, and the print of the services that its server has then
 
 
 def sample(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> "Future[Dict[str, Any]]":
@@ -59,14 +64,15 @@ def samples(hub: Hub, server: Server, payloads: List[Dict[str, Any]], now: int,
 
     seen_at: the sign of life that they are, when that is not now.
     """
-    prepared = [_prepare(hub, server, payload, now) for payload in payloads]
+    written = server.services_print if len(payloads) == 1 else None  # within a batch they may change and change back
+    prepared = [_prepare(hub, server, payload, now, written) for payload in payloads]
 
-    def after(stored: List[Optional[Newest]]) -> Any:
+    def after(stored: List[Optional[_State]]) -> Any:
         hub.fleet.seen(server, now if seen_at is None else seen_at)
-        for one, newest in zip(prepared, stored):
-            if one is not None and newest is not None:
-                _move(hub, server, newest, one)
-        return answer([_result(hub, one, newest) for one, newest in zip(prepared, stored)])
+        for state in stored:
+            if state is not None:
+                _move(hub, server, state)
+        return answer([_result(hub, one, state) for one, state in zip(prepared, stored)])
 
     return hub.engine.gather(_store, _Delivery(server, server.row["key_hash"], prepared), after)
 
@@ -100,8 +106,12 @@ def unknown_key() -> HubError:
 
 # --- on the loop ------------------------------------------------------------------------------------------------------
 
-def _prepare(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> Optional[_Prepared]:
-    """The costly part, done before the writer is asked; None for a sample that is not to be stored."""
+def _prepare(hub: Hub, server: Server, payload: Dict[str, Any], now: int,
+             written: Optional[int]) -> Optional[_Prepared]:
+    """The costly part, done before the writer is asked; None for a sample that is not to be stored.
+
+    written: the print of services that need not be written again.
+    """
     numbers, agent, taken_at = payload["metrics"], payload["agent"], payload["collected_at"]
     timed = _timed(payload, now)
     if taken_at is not None and not timed:
@@ -116,7 +126,8 @@ def _prepare(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> Opt
     blob = details.pack(numbers, payload["processes"], agent, timed)
     row = (server.row["id"], at, *metrics.row(numbers), blob)
     services_print = None if payload["services"] is None else hash(tuple(payload["services"]))
-    return _Prepared(series.Arrival(row, timed), blob, payload, services_print)
+    return _Prepared(series.Arrival(row, timed), blob, agent, fleet.card(numbers),
+                     None if services_print == written else payload["services"], services_print)
 
 
 def _timed(payload: Dict[str, Any], now: int) -> bool:
@@ -153,19 +164,20 @@ def _known(db: Database, deliveries: Sequence[Any]) -> List[bool]:
 
 
 def _stored(db: Database, states: Dict[Server, _State], server: Server, one: _Prepared,
-            place: Optional[series.Place]) -> Optional[Newest]:
+            place: Optional[series.Place]) -> Optional[_State]:
     """What the fleet will keep of a stored sample, its services written; None for one that was there already."""
     if place is None:
         return None
-    newest = Newest(place[0], place[1], one.arrival.timed, one.payload["agent"], fleet.card(one.payload["metrics"]),
-                    one.blob)
+    newest = Newest(place[0], place[1], one.arrival.timed, one.agent, one.card, one.blob)
     known, written = states.get(server, (server.sample, server.services_print))
     if newest.supersedes(known):
         if one.services_print not in (None, written):
-            services.move(db, server.row["id"], newest.at, one.payload["services"])
-            written = one.services_print
+            if one.services is not None:
+                services.move(db, server.row["id"], newest.at, one.services)
+            # Else they were the ones last written until another sample overtook this one: the next one tells.
+            written = one.services_print if one.services is not None else None
         states[server] = newest, written
-    return newest
+    return newest, written
 
 
 def _store_live(db: Database, deliveries: List[_LiveDelivery]) -> List[Any]:
@@ -179,14 +191,14 @@ def _store_live(db: Database, deliveries: List[_LiveDelivery]) -> List[Any]:
     return [next(stored) if is_known else unknown_key() for is_known in known]
 
 
-def _move(hub: Hub, server: Server, newest: Newest, one: _Prepared) -> None:
-    hub.fleet.move(server, newest)
-    if server.sample is newest and one.services_print is not None:
-        server.services_print = one.services_print
+def _move(hub: Hub, server: Server, state: _State) -> None:
+    hub.fleet.move(server, state[0])
+    if server.sample is state[0]:
+        server.services_print = state[1]
 
 
-def _result(hub: Hub, one: Optional[_Prepared], newest: Optional[Newest]) -> Dict[str, Any]:
+def _result(hub: Hub, one: Optional[_Prepared], state: Optional[_State]) -> Dict[str, Any]:
     if one is None:
         return {"status": "ok", "stored": False, "reason": "It is older than data_retention_days (%d), or a repetition."
                 % hub.settings["data_retention_days"]}
-    return {"status": "ok", "stored": newest is not None}
+    return {"status": "ok", "stored": state is not None}

@@ -23,7 +23,6 @@ from . import schema
 log = logging.getLogger("smon.store")
 
 GROUP_MAX = 512              # works in one transaction: bounds what one failing commit takes with it
-GATHER_SECONDS = 0.002       # after a group of several: more are coming, and each statement takes the interpreter lock
 QUEUE_MAX = 20_000           # works that wait; beyond that callers are told to come back
 BUSY_TIMEOUT_SECONDS = 5     # another process (a backup, a curious admin) may hold the file for a moment
 JOURNAL_LIMIT = 64 << 20     # a WAL that grew in a burst is cut back to this
@@ -65,6 +64,9 @@ class Engine:
         self._space_checked = 0.0
         self._full = ""
         self._stopped = False
+        self._loop = 0                    # the thread that hands over by turn, and what it gathered in this one
+        self._held: List[_Job] = []
+        self._call_soon: Callable[[Callable[[], None]], None] = lambda function: function()
 
     def start(self) -> None:
         """Open or create the file and start the writer. Raises DatabaseUnusable."""
@@ -95,7 +97,25 @@ class Engine:
 
         It answers an outcome for each item, an exception being one. Its items come before other work of the group.
         """
-        return self._put(_Job(None, together, item, after, Future()))
+        job = _Job(None, together, item, after, Future())
+        if threading.get_ident() != self._loop:
+            return self._put(job)
+        self._held.append(job)
+        if len(self._held) == 1:
+            self._call_soon(self._hand_over)
+        return job.future
+
+    def gather_by_turn(self, call_soon: Callable[[Callable[[], None]], None]) -> None:
+        """Called on a loop: what it gathers is handed over once a turn, by call_soon, instead of one by one.
+
+        The writer then finds whole groups, and does not ask for the interpreter lock while the loop is at work.
+        """
+        self._call_soon, self._loop = call_soon, threading.get_ident()
+
+    def _hand_over(self) -> None:
+        held, self._held = self._held, []
+        for job in held:
+            self._put(job)
 
     def _put(self, job: _Job) -> "Future[Any]":
         if self._stopped or self._jobs.qsize() >= QUEUE_MAX:
@@ -174,10 +194,7 @@ class Engine:
     # --- writing --------------------------------------------------------------------------------------------------
 
     def _write_for_ever(self) -> None:
-        jobs: List[Optional[_Job]] = []
         while True:
-            if len(jobs) > 1:
-                time.sleep(GATHER_SECONDS)
             jobs = self._next_group()
             stopping = not jobs or jobs[-1] is None
             self._commit([job for job in jobs if job is not None])
