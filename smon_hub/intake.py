@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import hmac
 import io
+import itertools
 import zlib
 from typing import Any, Dict, Iterator, List
 
@@ -103,16 +104,17 @@ def _lines(packed: bytes) -> Iterator[bytes]:
     """
     with gzip.GzipFile(fileobj=io.BytesIO(packed)) as stream:
         try:
-            for _ in range(PAYLOADS_MAX):
+            for number in itertools.count():
                 line = rest = stream.readline(LINE_BYTES + 2)
                 while rest and not rest.endswith(b"\n"):
                     rest = stream.readline(LINE_BYTES)
                 if not line:
                     return
+                if number == PAYLOADS_MAX:
+                    raise HubError("too_large", "The export holds more than %d payloads." % PAYLOADS_MAX)
                 yield line
         except (OSError, EOFError, zlib.error):
             raise HubError("bad_request", "What follows the first line of the export is not gzip.") from None
-    raise HubError("too_large", "The export holds more than %d payloads." % PAYLOADS_MAX)
 
 
 def _store(hub: Hub, server: Server, payloads: List[Dict[str, Any]], report: Dict[str, Any], now: int) -> None:
