@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import sys
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Sequence, Union
+from typing import IO, Any, Callable, Dict, Iterator, NamedTuple, Optional, Sequence, Union
 
 from . import bodies, config, intake, shapes
 from .auth import Caller
@@ -84,16 +84,27 @@ def _server(given: config.Given) -> int:
     """Make identity and keys for a machine that can not reach the hub, as a config for its agent."""
     if len(given.words) != 2 or given.words[0] != "add" or not given.out:
         raise config.ConfigError("The command is: smon_server.py server add NAME --out config.json")
-    with _reached(given.options) as hub:
+    with _reached(given.options) as hub, _new_file(given.out) as file:
         made = hub.register({"hostname": given.words[1]})
-    made.pop("message")
-    try:
-        with open(os.open(given.out, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-            json.dump(made, file, indent=2)
-    except OSError as error:
-        raise config.ConfigError("%s can not be written: %s." % (given.out, error.strerror)) from None
+        made.pop("message")
+        json.dump(made, file, indent=2)
     print("%s is the config of %s: it holds its key, so carry it with care." % (given.out, given.words[1]))
     return 0
+
+
+@contextlib.contextmanager
+def _new_file(name: str) -> Iterator[IO[str]]:
+    """A file that was not there, for its owner alone, and that is there afterwards only if all went well."""
+    try:
+        new = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except OSError as error:
+        raise config.ConfigError("%s can not be written: %s." % (name, error.strerror)) from None
+    try:
+        with open(new, "w", encoding="utf-8") as file:
+            yield file
+    except BaseException:
+        os.unlink(name)
+        raise
 
 
 def _read(name: str) -> bytes:

@@ -22,7 +22,7 @@ ROOMS = (
     "shapes", "bodies", "config", "folder", "settings", "metrics",
     "store", "fleet", "auth", "alerts", "notify", "ingest", "intake",
     "rollup", "backup", "export", "exposition", "jobs",
-    "web", "hub", "demo", "cli",
+    "web", "hub", "remote", "demo", "cli",
 )
 SHARED_ROOMS = ("store", "web")  # folders whose files may import each other
 

@@ -12,6 +12,7 @@ import re
 import time
 import zlib
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotInTime
 from http.client import responses
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 from urllib.parse import parse_qsl
@@ -203,7 +204,7 @@ class Application:
             return b""
         try:
             future.exception(ANSWER_SECONDS)
-        except TimeoutError:
+        except NotInTime:
             raise HubError("unavailable", "The storage does not answer.", retry_after=1) from None
         return _response(render(future))
 

@@ -88,6 +88,13 @@ def test_trailing_slashes_and_cases_are_other_addresses(hub):
     assert [hub.get(path).status for path in ("/api/ping/", "/API/ping", "/api//ping")] == [404] * 3
 
 
+def test_a_path_that_is_no_utf_8_is_no_other_path_without_those_bytes(hub):
+    server = hub.register("stays")
+    assert hub.get("/api/ping%ff").status == hub.get("/api/dashboard/server/%s%%ff" % server.id).status == 404
+    assert hub.delete("/api/dashboard/server/%s%%c3" % server.id).status == 404
+    assert hub.server(server.id)
+
+
 def test_a_failure_inside_says_only_that_it_happened(hub_inside, monkeypatch, caplog):
     def fail(*arguments):
         raise RuntimeError("secret detail")

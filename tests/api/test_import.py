@@ -44,21 +44,28 @@ def test_an_export_is_stored_and_reported(hub):
     assert [(answer.status, answer.json["stored"], answer.json["known"]) for answer in answers] == [
         (200, 1, 0), (200, 0, 1)]
     assert answers[0].json == {"status": "ok", "server_id": server["server_id"], "hostname": "island", "payloads": 1,
-                               "stored": 1, "known": 0, "refused": []}
+                               "stored": 1, "known": 0, "too_old": 0, "refused": 0, "reasons": []}
     assert stored(hub, server) == [MOMENT.replace(".000", "")]
 
 
 @pytest.mark.parametrize("make, status, code", [
     (lambda server: content(server)[:-9], 400, "bad_request"),
     (lambda server: content(server, hmac="0" * 64), 403, "forbidden"),
-    (lambda server: content(server, pack([bytes(2 << 20)])), 413, "too_large"),
     (lambda server: b"", 400, "bad_request"),
-], ids=["cut", "wrong hmac", "a line of 2 MiB", "empty"])
+], ids=["cut", "wrong hmac", "empty"])
 def test_a_refused_export_is_a_client_error_and_stores_nothing(hub, make, status, code):
     server = registered(hub)
     answer = hub.post(PATH, make(server), FILE)
     assert (answer.status, answer.json["code"]) == (status, code)
     assert stored(hub, server) == []
+
+
+def test_a_refused_sample_is_told_beside_what_was_stored(hub):
+    server = registered(hub)
+    answer = hub.post(PATH, content(server, pack([bytes(2 << 20), line(MOMENT)])), FILE)
+    assert answer.status == 200
+    assert {key: answer.json[key] for key in ("payloads", "stored", "refused", "reasons")} == {
+        "payloads": 2, "stored": 1, "refused": 1, "reasons": ["Payload 1: It has more than 1048576 bytes."]}
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Type": "application/json"}, {"Content-Type": "text/plain"}])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import socket
+import uuid
+
 import pytest
 
 from smon_hub import auth
@@ -70,6 +74,39 @@ def test_an_agent_that_is_known_is_not_stopped_by_its_neighbours_failures(limite
 
 def test_requests_without_any_credential_are_limited(limited):
     assert ask_until_refused(lambda: limited.ask("POST", "/api/metrics", SAMPLE)) == [401] * LIMIT + [429]
+
+
+def test_guesses_at_the_dashboard_are_limited_by_address(limited):
+    paths = itertools.cycle(["/api/dashboard", "/api/dashboard/settings", "/api/dashboard/server/a"])
+    assert ask_until_refused(lambda: limited.ask("GET", next(paths))) == [401] * LIMIT + [429]
+    assert limited.ask("GET", "/api/dashboard", address="192.0.2.99").status == 401
+    token = {"Authorization": "Bearer " + limited.local_token}
+    assert limited.ask("GET", "/api/dashboard", headers=token).status == 200
+
+
+def test_unknown_servers_are_limited_by_address(limited):
+    ask = lambda: limited.ask("POST", "/api/ping", headers=bearer({  # noqa: E731 - one request
+        "server_id": str(uuid.uuid4()), "api_key": auth.new_key()}))
+    assert ask_until_refused(ask) == [401] * LIMIT + [429]
+
+
+def test_an_unknown_server_costs_no_hash_and_is_told_the_same_as_a_wrong_key(hub_inside, monkeypatch):
+    checked = []
+    monkeypatch.setattr(auth.bcrypt, "checkpw", lambda key, stored: checked.append(key) is not None)
+    known = hub_inside.register()
+    unknown = bearer(known, auth.new_key()), bearer(dict(known, server_id=str(uuid.uuid4())))
+    answers = [hub_inside.ask("POST", "/api/metrics", SAMPLE, headers=headers) for headers in unknown]
+    assert [answer.status for answer in answers] == [401, 401]
+    assert answers[0].json == answers[1].json
+    assert len(checked) == 1  # of the known one
+
+
+def test_an_unknown_server_is_refused_before_its_body_is_sent(hub):
+    head = "POST /api/metrics HTTP/1.1\r\nHost: hub\r\nAuthorization: %s\r\nContent-Length: 1000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", hub.port), timeout=20) as sock:
+        unknown = bearer({"server_id": str(uuid.uuid4()), "api_key": auth.new_key()})
+        sock.sendall((head % unknown["Authorization"]).encode())
+        assert sock.recv(100).startswith(b"HTTP/1.1 401 ")
 
 
 def test_beats_and_pages_are_not_limited(limited):

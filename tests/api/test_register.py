@@ -121,6 +121,19 @@ def test_at_most_a_hundred_wait_and_an_admitted_one_makes_room(hub_inside, monke
     hub_inside.register(NOBODY)
 
 
+@pytest.mark.parametrize("mode", ["approve", "open"])
+def test_a_hub_takes_a_bounded_number_of_servers_from_strangers_and_from_its_own_machine(hub_inside, monkeypatch, mode):
+    monkeypatch.setattr(agent_api, "SERVERS_MAX", 2)
+    hub_inside.change_settings({"registration_mode": mode})
+    gone = [hub_inside.server() for _ in range(2)][0]
+    for here in ({}, {"address": "127.0.0.1", "host": "localhost"}):
+        answer = hub_inside.ask("POST", "/api/register", BODY, **here)
+        assert (answer.status, answer.json["code"]) == (403, "forbidden")
+        assert "2 servers already" in answer.json["error"]
+    hub_inside.ask("DELETE", "/api/dashboard/server/" + gone.row["uuid"], address="127.0.0.1", host="localhost")
+    assert hub_inside.ask("POST", "/api/register", BODY).status == 201
+
+
 @pytest.mark.parametrize("mode, status, flags", [("approve", 201, ["pending", "waiting"]), ("open", 201, ["waiting"]),
                                                  ("closed", 403, None)])
 def test_the_mode_decides_about_strangers(hub_inside, mode, status, flags):

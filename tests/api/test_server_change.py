@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from smon_hub.store import agent_config
 from tests.hub.inside import STRANGER
 from tests.support.processes import HubProcess
 
@@ -81,6 +82,18 @@ def test_a_change_survives_the_end_of_the_hub(fresh_hub):
     with HubProcess(fresh_hub.data_dir) as again:
         kept = again.server(server.id)["server"]
         assert (kept["notes"], kept["tags"]) == ("kept", ["x"])
+
+
+def test_an_interval_that_can_not_be_queued_for_the_agent_changes_nothing(hub_inside, monkeypatch):
+    def fail(*arguments):
+        raise RuntimeError("it can not be queued")
+    monkeypatch.setattr(agent_config, "queue", fail)
+    server = hub_inside.server()
+    answer = hub_inside.ask("PATCH", "/api/dashboard/server/" + server.row["uuid"], {"interval": 30, "notes": "n"},
+                            address="127.0.0.1", host="localhost")
+    assert answer.status == 500
+    assert hub_inside.rows("SELECT collection_interval, notes FROM servers") == [(10, "")]
+    assert (server.row["collection_interval"], server.row["notes"], server.config_revision) == (10, "", 0)
 
 
 def test_approval_admits_a_waiting_server(hub_inside):

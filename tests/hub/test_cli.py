@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -9,7 +10,7 @@ import threading
 
 import pytest
 
-from smon_hub import cli, clock
+from smon_hub import auth, cli, clock
 from smon_hub.folder import Folder, Running
 from tests.hub import inside
 from tests.support import needs
@@ -51,14 +52,19 @@ def spool(data, tmp_path):
     return path
 
 
+def folder_of(data):
+    return Folder(str(data), str(data / "smon.db"))
+
+
 def count(data):
     with inside.running(data, at=clock.now()) as hub:
         return hub.rows("SELECT COUNT(*) FROM samples")[0][0]
 
 
 def test_an_unknown_command_is_a_sentence_that_names_those_there_are(said, data):
-    status, out, err = said("improt", "file", "--data-dir", data)
-    assert (status, out, err) == (2, [], ["smon_server: improt is no command; there are: serve, import."])
+    nowhere = ("--host", "192.0.2.1")  # a hub that started all the same could not listen there, and would end
+    status, out, err = said("improt", "file", "--data-dir", data, *nowhere)
+    assert (status, out, err) == (2, [], ["smon_server: improt is no command; there are: serve, import, server."])
     assert not data.exists()
 
 
@@ -66,6 +72,22 @@ def test_an_import_of_nothing_says_what_to_name(said, data):
     status, out, err = said("import", "--data-dir", data)
     assert (status, out, len(err)) == (2, [], 1)
     assert "smon_server.py import FILE" in err[0]
+
+
+@pytest.mark.parametrize("command", [("import", "file"), ("server", "add", "island", "--out", "config.json")])
+def test_where_no_hub_ever_was_none_is_made(said, data, command):
+    status, out, err = said(*command, "--data-dir", data)
+    assert (status, out) == (2, [])
+    assert err == ["smon_server: There is no hub's database %s; name its folder with --data-dir." % (data / "smon.db")]
+    assert not data.exists()
+
+
+@pytest.mark.parametrize("order", ["import FILE --data-dir DATA", "--data-dir DATA import FILE",
+                                   "import --data-dir DATA FILE", "import --data-dir=DATA FILE"])
+def test_options_may_stand_anywhere(said, data, spool, order):
+    words = [word.replace("DATA", str(data)).replace("FILE", str(spool)) for word in order.split()]
+    assert said(*words)[0] == 0
+    assert count(data) == 2
 
 
 def test_without_a_hub_a_file_is_taken_in_by_the_command_itself(said, data, spool):
@@ -83,7 +105,7 @@ def test_a_file_twice_on_the_command_line_stores_nothing_twice(said, data, spool
 
 def test_the_folder_is_free_after_an_import(said, data, spool):
     said("import", spool, "--data-dir", data)
-    assert Folder(str(data)).running() is None
+    assert folder_of(data).running() is None
     assert not (data / "hub.json").exists()
 
 
@@ -108,8 +130,79 @@ def test_what_was_taken_before_a_wrong_file_stays_and_is_said(said, data, spool,
     wrong.write_bytes(spool.read_bytes()[:-9])
     status, out, err = said("import", spool, wrong, "--data-dir", data)
     assert (status, len(out), len(err)) == (2, 1, 1)
-    assert "damaged" in err[0]
+    assert err[0].startswith("smon_server: %s: The export is damaged" % wrong)
     assert count(data) == 2
+
+
+def test_a_refused_sample_is_told_with_its_file_and_by_the_status(said, data, spool, tmp_path):
+    with inside.running(data, at=clock.now()) as hub:
+        row = hub.server(hostname="other").row
+    half = tmp_path / "half.spool"
+    half.write_bytes(export(row["uuid"], row["export_key"], pack([line(clock.iso_ms(clock.now())), b"{"])))
+    status, out, err = said("import", half, spool, "--data-dir", data)
+    assert (status, len(out), err) == (1, 2, [])
+    assert out[0].startswith("%s: other: 2 samples, 1 stored, 0 known already, 1 refused. Payload 2: " % half)
+    assert count(data) == 3
+
+
+def test_a_file_that_is_too_large_is_a_sentence_that_names_it_and_the_limit(said, data, spool):
+    with open(str(spool), "ab") as file:
+        file.truncate((64 << 20) + 1)
+    assert said("import", spool, "--data-dir", data) == (
+        2, [], ["smon_server: %s has more than 67108864 bytes, which is all that is taken in at once." % spool])
+
+
+# --- a config for a machine that can not reach the hub --------------------------------------------------------------
+
+@pytest.fixture
+def add(said, data, spool, tmp_path):
+    """add(name) -> (exit status, lines on stdout, lines on stderr) of `server add`; it writes tmp_path/config.json."""
+    return lambda *words: said("server", "add", *words, "--out", tmp_path / "config.json", "--data-dir", data)
+
+
+def test_a_server_is_added_with_the_keys_that_its_config_holds(add, data, tmp_path):
+    status, out, err = add("far-away")
+    assert (status, len(out), err) == (0, 1, [])
+    made = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    assert set(made) == {"server_id", "api_key", "export_key"}
+    assert not any(made[key] in out[0] for key in ("api_key", "export_key"))
+    with inside.running(data, at=clock.now()) as hub:
+        server = hub.fleet.by_uuid[made["server_id"]]
+        assert (server.row["hostname"], server.row["approved"]) == ("far-away", True)
+        assert server.row["export_key"] == made["export_key"] == auth.export_key(made["api_key"])
+        assert hub.keys.verify(server, made["api_key"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes.")
+def test_the_config_is_for_its_owner_alone(add, tmp_path):
+    add("far-away")
+    assert (tmp_path / "config.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_config_that_is_there_is_never_overwritten(add, tmp_path):
+    (tmp_path / "config.json").write_text("mine")
+    status, out, err = add("far-away")
+    assert (status, out, err) == (2, [], [
+        "smon_server: %s can not be written: File exists." % (tmp_path / "config.json")])
+    assert (tmp_path / "config.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("words, says", [
+    ((), "The command is: smon_server.py server add NAME --out config.json"),
+    (("a", "b"), "The command is: smon_server.py server add NAME --out config.json"),
+    (("a" * 256,), "hostname must be a text of 1 to 255 characters without control characters."),
+    ((" ",), "hostname must be a text of 1 to 255 characters without control characters."),
+])
+def test_a_name_that_can_not_be_used_is_a_sentence_and_writes_nothing(add, tmp_path, words, says):
+    assert add(*words) == (2, [], ["smon_server: " + says])
+    assert not (tmp_path / "config.json").exists()
+
+
+@pytest.mark.parametrize("words", [("server",), ("server", "add", "a"), ("server", "remove", "a", "--out", "x"),
+                                   ("server", "a", "--out", "x")])
+def test_another_command_about_servers_is_told_what_there_is(said, data, spool, words):
+    assert said(*words, "--data-dir", data) == (
+        2, [], ["smon_server: The command is: smon_server.py server add NAME --out config.json"])
 
 
 # --- a hub that does not answer as one ------------------------------------------------------------------------------
@@ -117,7 +210,7 @@ def test_what_was_taken_before_a_wrong_file_stays_and_is_said(said, data, spool,
 @pytest.fixture
 def held(data, spool):
     """tell(url) on a folder that is held by what claims to be a hub there."""
-    folder = Folder(str(data))
+    folder = folder_of(data)
     folder.take()
     yield lambda url: folder.tell(Running(url, TOKEN))
     folder.release()
@@ -133,7 +226,7 @@ def refused_by(said, data, spool):
 def test_a_hub_that_does_not_listen_is_a_sentence(said, data, spool, held):
     url = "http://127.0.0.1:%d" % free_port()
     held(url)
-    assert "The hub at %s does not answer" % url in refused_by(said, data, spool)
+    assert "What runs at %s does not answer as a hub" % url in refused_by(said, data, spool)
 
 
 def test_a_hub_that_has_not_told_where_it_is_is_a_sentence(said, data, spool, held):

@@ -7,7 +7,8 @@ import os
 import pytest
 
 from smon_hub import config
-from smon_hub.config import OPTIONS, ConfigError, load
+from smon_hub.cli import COMMANDS
+from smon_hub.config import OPTIONS, ConfigError, load, parse
 
 
 @pytest.fixture
@@ -51,6 +52,32 @@ def test_proxies_are_a_list_and_blanks_do_not_count():
     assert load(["--trusted-proxies", " 192.0.2.1, ,2001:db8::1,"], {}).trusted_proxies == ("192.0.2.1", "2001:db8::1")
 
 
+def test_a_proxy_is_one_address_however_it_is_written():
+    assert load(["--trusted-proxies", "2001:DB8:0::1"], {}).trusted_proxies == ("2001:db8::1",)
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("arguments, command, words, out", [
+    ([], "serve", [], ""), (["--port", "1"], "serve", [], ""), (["serve", "--port", "1"], "serve", [], ""),
+    (["--port", "1", "serve"], "serve", [], ""), (["import", "a", "--port", "1", "b"], "import", ["a", "b"], ""),
+    (["--port", "1", "import", "a", "b"], "import", ["a", "b"], ""),
+    (["import", "a", "b", "--port=1"], "import", ["a", "b"], ""),
+    (["server", "add", "--out", "file", "island"], "server", ["add", "island"], "file"),
+])
+def test_a_command_is_found_wherever_the_options_stand(arguments, command, words, out):
+    given = parse(arguments, {}, COMMANDS)
+    assert (given.command, given.words, given.out) == (command, words, out)
+    assert given.options.port == (1 if any("--port" in argument for argument in arguments) else 3000)
+
+
+@pytest.mark.parametrize("arguments, word", [(["improt", "a"], "improt"), (["serve", "a"], "a"), ([""], "")])
+def test_what_is_no_command_is_named_with_those_there_are(arguments, word):
+    with pytest.raises(ConfigError) as error:
+        parse(arguments, {}, COMMANDS)
+    assert str(error.value) == "%s is no command; there are: serve, import, server." % word
+
+
 @pytest.mark.parametrize("arguments, environment, sentence", [
     (["--port", "65536"], {}, "--port must be a number from 0 to 65535, not '65536'."),
     (["--port", "-1"], {}, "--port must be a number from 0 to 65535, not '-1'."),
@@ -61,6 +88,10 @@ def test_proxies_are_a_list_and_blanks_do_not_count():
     (["--tls-cert", "c.pem"], {}, "tls_cert and tls_key go together: one of them is missing."),
     ([], {"SMON_TLS_KEY": "k.pem"}, "tls_cert and tls_key go together: one of them is missing."),
     (["--database", "postgresql://db/x"], {}, "database must be the path of a SQLite file, not a postgresql address."),
+    (["--trusted-proxies", "192.0.2.1, proxy.example"], {}, "trusted_proxies must be addresses separated by commas: "
+     "'proxy.example' does not appear to be an IPv4 or IPv6 address."),
+    ([], {"SMON_TRUSTED_PROXIES": "192.0.2.0/24"}, "trusted_proxies must be addresses separated by commas: "
+     "'192.0.2.0/24' does not appear to be an IPv4 or IPv6 address."),
     (["--config", "/no/such/file"], {}, "The config file /no/such/file can not be read: No such file or directory."),
 ])
 def test_an_unusable_option_is_named_with_where_it_came_from(arguments, environment, sentence):
@@ -94,11 +125,12 @@ def test_help_and_version_end_well(arguments, capsys):
     assert "smon" in capsys.readouterr().out
 
 
-def test_help_tells_every_option(capsys):
+def test_help_tells_every_option_and_command(capsys):
     with pytest.raises(SystemExit):
-        load(["--help"], {})
+        parse(["--help"], {}, COMMANDS)
     said = " ".join(capsys.readouterr().out.split())
     assert all(option.sentence in said for option in config.OPTIONS)
+    assert all("%s %s" % (command.usage, command.sentence) in said for command in COMMANDS.values())
 
 
 def test_an_unknown_flag_ends_with_status_2():

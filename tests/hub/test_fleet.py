@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smon_hub import clock
+from smon_hub import fleet as fleet_module
 from smon_hub.fleet import CARD_COLUMNS, Fleet, Newest, Server, card
+from smon_hub.store.details import encode
 from tests.hub.inside import START, sample
 from tests.support.processes import METRICS
 
@@ -152,6 +154,30 @@ def test_hostile_names_stay_inside_their_strings():
     fleet = fleet_of(dict(ROW, display_name='"],["', hostname="</script>\\"))
     row = json.loads(fleet.cards(START, 15))[0]
     assert (row[1], row[2], len(row)) == ('"],["', "</script>\\", len(CARD_COLUMNS))
+
+
+BUSY = newest(2, START + 1, name="new")._replace(card=(99.0, *CARD[1:]))
+
+
+@pytest.mark.parametrize("shown", [Server.texts, Server.entry])
+@pytest.mark.parametrize("move", [lambda fleet, server: fleet.move(server, BUSY),
+                                  lambda fleet, server: fleet.change("u-1", {"display_name": "New"})],
+                         ids=["sample", "row"])
+def test_a_text_that_was_overtaken_while_it_was_made_is_made_again(monkeypatch, shown, move):
+    """The writer moves a server while another thread makes its texts."""
+    fleet = fleet_of()
+    server = fleet.by_uuid["u-1"]
+    fleet.move(server, newest(1))
+
+    def overtaken(value):
+        monkeypatch.setattr(fleet_module, "encode", encode)
+        move(fleet, server)
+        return encode(value)
+    monkeypatch.setattr(fleet_module, "encode", overtaken)
+    shown(server)
+    fresh = Server(server.row)
+    fresh.put(sample=server.sample)
+    assert shown(server) == shown(fresh)
 
 
 def test_a_card_shows_the_fullest_three_disks():

@@ -7,13 +7,20 @@ import os
 
 import pytest
 
-from smon_hub.folder import LOCK, RUNNING, Folder, FolderUnusable, Running
+from smon_hub import folder as folder_module
+from smon_hub.folder import LOCK, LOCK_TRIES, RUNNING, Folder, FolderUnusable, Running
 
 HUB = Running("http://127.0.0.1:3000", "smh_" + "0" * 64)
+DATABASE = "smon.db"
 
 
 def mode(path):
     return os.stat(str(path)).st_mode & 0o777
+
+
+def folder_at(path):
+    """The data folder at a path, with its database where it usually lies."""
+    return Folder(str(path), str(path / DATABASE))
 
 
 @pytest.fixture
@@ -22,9 +29,14 @@ def path(tmp_path):
 
 
 @pytest.fixture
+def lock(path):
+    return path / (DATABASE + LOCK)
+
+
+@pytest.fixture
 def held(path):
     """A folder that a hub holds."""
-    folder = Folder(str(path))
+    folder = folder_at(path)
     folder.take()
     yield folder
     folder.release()
@@ -38,25 +50,46 @@ def open_umask():
     os.umask(before)
 
 
-def test_taking_makes_the_folder_and_notes_who_holds_it(path, held):
-    assert (path / LOCK).read_text(encoding="ascii") == "%d\n" % os.getpid()
+def test_taking_makes_the_folder_and_notes_who_holds_it(lock, held):
+    assert lock.read_text(encoding="ascii") == "%d\n" % os.getpid()
 
 
 def test_a_folder_is_held_by_one_at_a_time(path, held):
     with pytest.raises(FolderUnusable, match="in use by another hub") as refusal:
-        Folder(str(path)).take()
+        folder_at(path).take()
     assert str(path) in str(refusal.value)
 
 
-def test_a_refused_one_leaves_the_holder_what_it_noted(path, held):
+def test_a_refused_one_leaves_the_holder_what_it_noted(path, lock, held):
     with pytest.raises(FolderUnusable):
-        Folder(str(path)).take()
-    assert (path / LOCK).read_text(encoding="ascii") == "%d\n" % os.getpid()
+        folder_at(path).take()
+    assert lock.read_text(encoding="ascii") == "%d\n" % os.getpid()
+
+
+def test_two_folders_with_one_database_are_held_by_one_at_a_time(path, held, tmp_path):
+    """Each would show half of what is in it."""
+    with pytest.raises(FolderUnusable, match="in use by another hub"):
+        Folder(str(tmp_path / "other"), str(path / DATABASE)).take()
+
+
+def test_a_hub_that_starts_waits_for_one_that_only_looks(path, held, monkeypatch):
+    monkeypatch.setattr(folder_module.time, "sleep", lambda seconds: held.release())
+    folder = folder_at(path)
+    folder.take()
+    folder.release()
+
+
+def test_it_does_not_wait_for_ever(path, held, monkeypatch):
+    waits = []
+    monkeypatch.setattr(folder_module.time, "sleep", waits.append)
+    with pytest.raises(FolderUnusable):
+        folder_at(path).take()
+    assert len(waits) == LOCK_TRIES and sum(waits) == pytest.approx(0.25)
 
 
 def test_a_released_folder_can_be_taken_again(path):
     for _ in range(2):
-        folder = Folder(str(path))
+        folder = folder_at(path)
         folder.take()
         folder.release()
 
@@ -64,7 +97,7 @@ def test_a_released_folder_can_be_taken_again(path):
 def test_a_folder_that_can_not_be_made_is_a_sentence_that_names_it(tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(FolderUnusable, match="can not be written") as refusal:
-        Folder(str(tmp_path / "file" / "data")).take()
+        folder_at(tmp_path / "file" / "data").take()
     assert str(tmp_path / "file" / "data") in str(refusal.value)
 
 
@@ -72,18 +105,18 @@ def test_a_folder_that_can_not_be_made_is_a_sentence_that_names_it(tmp_path):
 
 def test_what_the_holder_tells_is_found(path, held):
     held.tell(HUB)
-    assert Folder(str(path)).running() == HUB
+    assert folder_at(path).running() == HUB
 
 
 def test_what_is_told_later_counts(path, held):
     held.tell(HUB)
     held.tell(HUB._replace(url="http://127.0.0.1:3001"))
-    assert Folder(str(path)).running() == HUB._replace(url="http://127.0.0.1:3001")
+    assert folder_at(path).running() == HUB._replace(url="http://127.0.0.1:3001")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no modes.")
 def test_folder_and_token_are_for_their_owner_alone_whatever_the_umask(path, open_umask):
-    folder = Folder(str(path))
+    folder = folder_at(path)
     folder.take()
     folder.tell(HUB)
     assert (mode(path), mode(path / RUNNING)) == (0o700, 0o600)
@@ -91,24 +124,33 @@ def test_folder_and_token_are_for_their_owner_alone_whatever_the_umask(path, ope
 
 
 def test_nothing_is_told_any_more_after_the_release(path):
-    folder = Folder(str(path))
+    folder = folder_at(path)
     folder.take()
     folder.tell(HUB)
     folder.release()
-    assert sorted(os.listdir(str(path))) == [LOCK]
-    assert Folder(str(path)).running() is None
+    assert os.listdir(str(path)) == [DATABASE + LOCK]
+    assert folder_at(path).running() is None
 
 
 def test_what_a_killed_hub_told_does_not_count(path):
     path.mkdir()
     (path / RUNNING).write_text(json.dumps(HUB._asdict()), encoding="ascii")
-    assert Folder(str(path)).running() is None
+    assert folder_at(path).running() is None
+
+
+def test_what_a_killed_hub_told_is_forgotten_by_the_next_one(path):
+    path.mkdir()
+    (path / RUNNING).write_text(json.dumps(HUB._asdict()), encoding="ascii")
+    folder = folder_at(path)
+    folder.take()
+    assert folder_at(path).running() is None  # it has not told yet where it is
+    folder.release()
 
 
 def test_looking_for_a_hub_leaves_the_folder_free(path):
-    curious = Folder(str(path))  # kept, as what is thrown away lets go of its lock by itself
+    curious = folder_at(path)  # kept, as what is thrown away lets go of its lock by itself
     assert curious.running() is None
-    folder = Folder(str(path))
+    folder = folder_at(path)
     folder.take()
     folder.release()
 
@@ -117,4 +159,4 @@ def test_looking_for_a_hub_leaves_the_folder_free(path):
 def test_a_holder_that_can_not_be_read_of_is_nobody_to_ask(path, held, told):
     if told is not None:
         (path / RUNNING).write_bytes(told)
-    assert Folder(str(path)).running() is None
+    assert folder_at(path).running() is None

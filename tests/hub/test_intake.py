@@ -9,6 +9,7 @@ import pytest
 from smon_hub import auth, clock, intake
 from smon_hub.bodies import BATCH_MAX
 from smon_hub.errors import HubError
+from smon_hub.intake import LINE_BYTES
 from tests.hub.inside import HERE, START, STRANGER
 from tests.support.exports import export, line, pack
 
@@ -43,7 +44,7 @@ def test_samples_are_stored_with_their_own_times_and_reported(hub_inside):
     server = hub_inside.server(hostname="island")
     report = taken(hub_inside, server, AGO, AGO + 1, AGO + 2)
     assert report == {"server_id": server.row["uuid"], "hostname": "island", "payloads": 3, "stored": 3, "known": 0,
-                      "refused": []}
+                      "too_old": 0, "refused": 0, "reasons": []}
     assert times(hub_inside, server) == [AGO, AGO + 1, AGO + 2]
 
 
@@ -81,10 +82,60 @@ def test_one_wrong_payload_is_named_and_spares_its_neighbours(hub_inside):
     content = written(server, pack([*lines(AGO + 1), wrong, b"{", *lines(AGO + 2)]))
     report = intake.take(hub_inside, content, hub_inside.now())
     assert counts(report) == (4, 2, 0)
-    assert [refused.partition(":")[0] for refused in report["refused"]] == ["Payload 2", "Payload 3"]
-    assert "metrics.cpu_percent must be a number from 0 to 100." in report["refused"][0]
-    assert intake.sentence(report).endswith("2 refused. First: " + report["refused"][0])
+    assert report["refused"] == 2
+    assert [reason.partition(":")[0] for reason in report["reasons"]] == ["Payload 2", "Payload 3"]
+    assert "metrics.cpu_percent must be a number from 0 to 100." in report["reasons"][0]
+    assert intake.sentence(report).endswith("2 refused. " + report["reasons"][0])
     assert times(hub_inside, server) == [AGO + 1, AGO + 2]
+
+
+@pytest.mark.parametrize("wrong, words", [
+    (b"x" * (LINE_BYTES + 1), "more than 1048576 bytes"), (b"x" * (2 * LINE_BYTES), "more than 1048576 bytes"),
+    (b"x" * (5 * LINE_BYTES // 2), "more than 1048576 bytes"), (line(None), "collected_at"), (b"", "not JSON"),
+    (b"[]", "must be a JSON object"),
+], ids=["a byte too long", "2 MiB", "no whole pieces", "no time", "nothing", "a list"])
+def test_a_payload_that_can_not_be_taken_is_one_refused_payload(hub_inside, wrong, words):
+    server = hub_inside.server()
+    content = written(server, pack([*lines(AGO), wrong, *lines(AGO + 1)]))
+    report = intake.take(hub_inside, content, hub_inside.now())
+    assert (counts(report), report["refused"], len(report["reasons"])) == ((3, 2, 0), 1, 1)
+    assert report["reasons"][0].startswith("Payload 2: ") and words in report["reasons"][0]
+    assert times(hub_inside, server) == [AGO, AGO + 1]
+
+
+def test_a_payload_of_the_full_length_is_taken(hub_inside):
+    server = hub_inside.server()
+    longest = lines(AGO)[0].ljust(LINE_BYTES)
+    assert counts(intake.take(hub_inside, written(server, pack([longest])), hub_inside.now())) == (1, 1, 0)
+
+
+def test_all_refused_are_counted_and_the_first_reasons_told(hub_inside):
+    server = hub_inside.server()
+    content = written(server, pack([b"{"] * (intake.REASONS_KEPT + 5)))
+    report = intake.take(hub_inside, content, hub_inside.now())
+    assert (report["refused"], len(report["reasons"])) == (25, 20)
+    assert report["reasons"][-1].startswith("Payload 20: ")
+
+
+def test_samples_past_their_keep_are_counted_as_that_and_not_stored(hub_inside):
+    server = hub_inside.server()
+    report = taken(hub_inside, server, START - 31 * clock.DAY, START - 30 * clock.DAY - 1, AGO)
+    assert (counts(report), report["too_old"], report["refused"]) == ((3, 1, 0), 2, 0)
+    assert intake.sentence(report).endswith(": 3 samples, 1 stored, 0 known already, 2 too old to keep.")
+    assert times(hub_inside, server) == [AGO]
+
+
+@pytest.mark.parametrize("many, refused", [(3, False), (4, True)])
+def test_an_export_holds_a_bounded_number_of_payloads(hub_inside, monkeypatch, many, refused):
+    assert intake.PAYLOADS_MAX == 100_000
+    monkeypatch.setattr(intake, "PAYLOADS_MAX", 3)
+    server = hub_inside.server()
+    if refused:
+        with pytest.raises(HubError, match="more than 3 payloads") as refusal:
+            taken(hub_inside, server, *range(AGO, AGO + many))
+        assert refusal.value.code == "too_large"
+    else:
+        assert counts(taken(hub_inside, server, *range(AGO, AGO + many))) == (many, many, 0)
 
 
 # --- what it says about the server ----------------------------------------------------------------------------------
@@ -142,9 +193,6 @@ WRONG = {  # name: (the file, given a server and another, and the words of the r
     "no hmac": (lambda server, other: written(server, pack(lines(AGO)), hmac=None), "hmac must be"),
     "no gzip": (lambda server, other: written(server, b"".join(lines(AGO))), "not gzip"),
     "gzip without its end": (lambda server, other: written(server, pack(lines(AGO))[:-9]), "not gzip"),
-    "a line of 2 MiB": (lambda server, other: written(server, pack([*lines(AGO), b"x" * (2 << 20)])),
-                        "more than 1048576 bytes"),
-    "no collected_at": (lambda server, other: written(server, pack([*lines(AGO), line(None)])), "collected_at"),
     "an empty file": (lambda server, other: b"", "no spool export"),
     "some other file": (lambda server, other: PASSWD, "no spool export"),
     "a long line": (lambda server, other: b"{" + b" " * 100_000, "no spool export"),
@@ -178,8 +226,7 @@ def test_a_file_that_unpacks_without_end_costs_no_memory(hub_inside):
     bomb = written(server, pack([bytes(48 << 20)]))
     tracemalloc.start()
     try:
-        with pytest.raises(HubError, match="more than 1048576 bytes"):
-            intake.take(hub_inside, bomb, hub_inside.now())
+        assert intake.take(hub_inside, bomb, hub_inside.now())["refused"] == 1
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()

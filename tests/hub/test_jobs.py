@@ -33,6 +33,12 @@ def fill(hub, server, *ages):
         hub.send(server, collected_at=START - age)
 
 
+def fill_disk(monkeypatch):
+    """From now on there is no room, and the engine looks again at once."""
+    monkeypatch.setattr(engine.shutil, "disk_usage", lambda path: Usage(1 << 40, 1 << 40, 0))
+    monkeypatch.setattr(engine, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 60, sleep=time.sleep))
+
+
 # --- retention --------------------------------------------------------------------------------------------------------
 
 def test_samples_past_their_keep_go_and_the_others_stay(hub_inside):
@@ -118,6 +124,65 @@ def test_a_clock_that_jumped_deletes_nothing(hub_inside, jump):
         hub_inside.jobs.clean_up()
     assert refusal.value.code == "conflict"
     assert len(moments(hub_inside)) == 2
+
+
+def refused_clean_up(hub):
+    with pytest.raises(HubError, match="The clock moved by more than a day") as refusal:
+        hub.jobs.clean_up()
+    return refusal.value.code == "conflict"
+
+
+def test_a_clock_that_was_wrong_at_the_start_deletes_nothing(tmp_path):
+    with inside.running(tmp_path / "data") as hub:
+        fill(hub, hub.server(), ALMOST, 0)
+        hub.jobs.clean_up()
+    with inside.running(tmp_path / "data", at=START + 400 * clock.DAY) as hub:
+        assert refused_clean_up(hub)
+        assert len(moments(hub)) == 2
+
+
+def test_a_hub_that_was_off_for_long_cleans_up_once_an_agent_agrees_with_its_clock(tmp_path):
+    with inside.running(tmp_path / "data") as hub:
+        fill(hub, hub.server(), ALMOST, 0)
+        hub.jobs.clean_up()
+    with inside.running(tmp_path / "data", at=START + 2 * clock.DAY) as hub:
+        assert refused_clean_up(hub)
+        server = hub.fleet.servers()[0]
+        hub.send(server)  # without a time of its own it proves nothing
+        assert refused_clean_up(hub)
+        hub.send(server, collected_at=hub.pass_time(clock.MINUTE))
+        assert hub.jobs.clean_up()["samples"] == 1
+
+
+def test_a_hub_that_was_off_for_less_than_a_day_cleans_up_at_once(tmp_path):
+    with inside.running(tmp_path / "data") as hub:
+        fill(hub, hub.server(), ALMOST, 2 * clock.DAY)
+        hub.jobs.clean_up()
+    with inside.running(tmp_path / "data", at=START + 23 * clock.HOUR) as hub:
+        assert hub.jobs.clean_up()["samples"] == 1
+
+
+def test_an_agents_sample_vouches_only_for_a_clock_within_a_day_of_it(hub_inside):
+    fill(hub_inside, hub_inside.server(), ALMOST, clock.HOUR)
+    hub_inside.pass_time(2 * clock.DAY)
+    assert refused_clean_up(hub_inside)
+    fill(hub_inside, hub_inside.server(), -2 * clock.DAY)
+    assert hub_inside.jobs.clean_up()["samples"] == 1
+
+
+def test_deletions_go_on_while_the_disk_is_full(hub_inside, monkeypatch):
+    server = hub_inside.server()
+    fill(hub_inside, server, 30 * clock.DAY, 8 * clock.DAY, 0)
+    hub_inside.send_live(server)
+    hub_inside.pass_time(2 * clock.HOUR)
+    hub_inside.jobs.settle()
+    monkeypatch.setattr(jobs.Jobs, "settle", lambda self: None)  # it stores, and is done already
+    fill_disk(monkeypatch)
+    with pytest.raises(HubError, match="disk is full"):
+        hub_inside.send(server)
+    assert hub_inside.jobs.clean_up() == {"samples": 1, "details": 1, "service_changes": 0}
+    assert hub_inside.jobs.trim_live() == 1
+    assert moments(hub_inside) == [START - 8 * clock.DAY, START]
 
 
 def test_one_clean_up_runs_at_a_time(hub_inside, monkeypatch):
@@ -211,13 +276,35 @@ def test_a_hub_ends_cleanly_while_its_disk_is_full(tmp_path, monkeypatch):
     hub = inside.HubInside(tmp_path / "data")
     hub.open()
     hub.send(hub.server())
-    monkeypatch.setattr(engine.shutil, "disk_usage", lambda path: Usage(1 << 40, 1 << 40, 0))
-    monkeypatch.setattr(engine, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 60, sleep=time.sleep))
+    fill_disk(monkeypatch)
     hub.close()
     assert set(threading.enumerate()) <= before
 
 
+def test_a_start_keeps_what_was_settled_so_that_the_next_one_reads_no_sample_twice(tmp_path):
+    with inside.running(tmp_path / "data") as hub:
+        fill(hub, hub.server(), 0, clock.HOUR)  # the last to arrive is nobody's newest
+        last = hub.fleet.settled_sample
+    for _ in range(2):
+        with inside.running(tmp_path / "data") as hub:
+            assert hub.fleet.settled_sample == last == 2
+
+
 # --- the beat ---------------------------------------------------------------------------------------------------------
+
+def test_every_job_runs_within_a_minute_of_the_start(hub_inside, monkeypatch):
+    done, start = [], time.monotonic()
+    rows = tuple(job._replace(work=lambda self, name=job.name: done.append(name)) for job in jobs.JOBS)
+    all_done = threading.Event()
+    rows += (jobs.Job("last", 60, lambda self: all_done.set()),)
+    monkeypatch.setattr(jobs, "JOBS", rows)
+    young = jobs.Jobs(hub_inside)
+    monkeypatch.setattr(jobs, "time", SimpleNamespace(monotonic=lambda: start + 61))
+    young.start()
+    assert all_done.wait(10)
+    young.stop()
+    assert set(done) == {job.name for job in rows[:-1]}
+
 
 def test_a_failing_job_does_not_end_the_others(hub_inside, monkeypatch, caplog):
     done = threading.Event()

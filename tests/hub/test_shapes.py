@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from smon_hub import shapes
 from smon_hub.errors import HubError
 from smon_hub.shapes import INT_MAX, NESTING_MAX, Field, Name, Notes, Shape, Time
+from tests.support import ROOT
 
 SHARE = Field("", float, max=100)
 PERSIAN = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"  # written with a joiner that is no letter
@@ -153,6 +157,28 @@ def test_what_is_no_strict_json_is_refused(body, says):
         shapes.parse(body)
     assert refusal.value.code == "bad_request"
     assert says in refusal.value.sentence
+
+
+PARSE = """
+import sys
+from smon_hub import shapes
+from smon_hub.errors import HubError
+try:
+    shapes.parse(sys.stdin.buffer.read())
+except HubError as refusal:
+    print(refusal.sentence)
+"""
+DEEP = b"[" * (NESTING_MAX + 1)
+
+
+@pytest.mark.parametrize("text", [b'["a' + b'\\"a' * (1 << 19), b'a\\"' * (1 << 19), b'["a\\"a' * (1 << 18),
+                                  b'"' + b"\\" * (1 << 20), b'"' * (1 << 20) + b'"'],
+                         ids=["an open string", "quotes outside", "openings", "strokes", "empty strings"])
+def test_no_text_of_quotes_and_strokes_holds_the_hub_up(text):
+    """To look for the end of each open string anew takes an hour. A child can be ended then, a test can not."""
+    ended = subprocess.run([sys.executable, "-c", PARSE], cwd=str(ROOT), input=DEEP + text, stdout=subprocess.PIPE,
+                           timeout=60)
+    assert ended.stdout.startswith(b"The body ")
 
 
 def test_a_number_beyond_every_machine_is_no_infinity_in_an_answer():

@@ -349,6 +349,45 @@ def test_trouble_with_the_file_refuses_its_group_and_the_next_one_goes_on(engine
     assert keys(path) == ["c"]
 
 
+def end_the_transaction(db):
+    db.execute("COMMIT")
+
+
+def refuse_the_commit(db):
+    db.set_authorizer(lambda action, what, *_: sqlite3.SQLITE_DENY if what == "COMMIT" else sqlite3.SQLITE_OK)
+
+
+def close_the_connection(db):
+    db.close()
+
+
+def warn(db):
+    raise sqlite3.Warning("something of sqlite3 that is no error of the file")
+
+
+@pytest.mark.parametrize("work", [end_the_transaction, refuse_the_commit, close_the_connection, warn])
+def test_whatever_a_work_or_a_commit_does_the_writer_goes_on(engine, path, work):
+    future = engine.submit(work)
+    assert isinstance(future.exception(PATIENCE), Exception)
+    assert engine.submit(add("c")).result(PATIENCE) == 1
+    assert keys(path) == ["c"]
+
+
+@pytest.mark.parametrize("outcomes", [None, 5])
+def test_work_done_together_that_answers_no_outcomes_is_refused_and_the_writer_goes_on(engine, path, outcomes):
+    refused(engine.gather(lambda db, items: outcomes, "a"))
+    assert engine.submit(add("c")).result(PATIENCE) == 1
+
+
+def test_a_full_disk_takes_what_frees_room_and_nothing_that_came_with_it(engine, disk, held, path):
+    disk.free = 0
+    stores, frees = engine.submit(add("a")), engine.submit(add("freed"), frees=True)
+    held.set()
+    assert "disk is full" in refused(stores)
+    assert frees.result(PATIENCE) == 1
+    assert keys(path) == ["freed"]
+
+
 # --- opening ----------------------------------------------------------------------------------------------------------
 
 def made(path):
