@@ -95,6 +95,16 @@ def dribble(handler: "Handler", request: Request) -> None:
     handler.close_connection = True
 
 
+def dribble_body(handler: "Handler", request: Request) -> None:
+    """A good beginning, then a byte at a time, on a connection that ends with the answer."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 500\r\n\r\n")
+    for _ in range(400):
+        if handler.server.hub.ended.wait(0.1):
+            break
+        handler.wfile.write(b" ")
+    handler.close_connection = True
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 30

@@ -245,6 +245,21 @@ def test_many_dead_mounts_do_not_cost_the_living_ones(machine, options, partitio
     assert found == ["/", "/living/one"]
 
 
+def test_the_mounts_end_before_the_collector_is_given_up():
+    assert smon_agent.MOUNTS_SECONDS + smon_agent.MOUNT_SECONDS < smon_agent.COLLECTOR_SECONDS
+
+
+@pytest.mark.skipif(not hasattr(os, "statvfs"), reason="there are no inodes here")
+@pytest.mark.parametrize("total, free, percent", [(1000, 250, 75.0), (0, 0, None)])
+def test_a_disk_tells_how_many_of_its_inodes_are_taken(tmp_path, monkeypatch, total, free, percent):
+    counted = namedtuple("Counted", "f_files f_ffree")
+    space = namedtuple("Space", "total used free percent")
+    monkeypatch.setattr(psutil, "disk_usage", lambda path: space(100, 60, 40, 60.0))
+    monkeypatch.setattr(os, "statvfs", lambda path: counted(total, free))
+    row = smon_agent.disk_row(Part("/dev/sda1", str(tmp_path), "ext4", "rw"))
+    assert (row.get("inodes_percent"), row["percent"], row["total"]) == (percent, 60.0, 100)
+
+
 def test_a_single_mounted_file_is_no_disk(tmp_path):
     (tmp_path / "hosts").write_text("")
     assert smon_agent.disk_row(Part("/dev/sda1", str(tmp_path / "hosts"), "ext4", "rw")) is None

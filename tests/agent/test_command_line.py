@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import smon_agent
+from tests.agent import fake_hub as hubs
 from tests.agent.fake_hub import SERVER_ID, FakeHub, refusal
 from tests.support import ROOT
 
@@ -57,6 +58,12 @@ def test_once_does_not_wait_for_a_hub_that_asks_for_an_hour(config_path, fake_hu
     fake_hub.always("/api/metrics", refusal(503, Retry_After="3600"))
     assert called(config_path, "--once").returncode == 3
     assert len(fake_hub.calls("/api/metrics")) == 1
+
+
+def test_once_does_not_wait_for_an_answer_that_never_ends(config_path, fake_hub):
+    config_path.write_text(json.dumps(dict(json.loads(config_path.read_text()), request_timeout_seconds=1)))
+    fake_hub.always("/api/metrics", hubs.dribble_body)
+    assert called(config_path, "--once").returncode == 3
 
 
 def test_once_says_by_its_status_that_the_sample_was_refused(config_path, fake_hub):
@@ -157,6 +164,14 @@ def test_a_key_for_exports_is_kept_at_registration_and_used(config_path, fake_hu
     assert (ended.returncode, ended.stdout) == (0, "1 samples are in %s.\n" % (tmp_path / "out"))
     head = json.loads((tmp_path / "out").read_bytes().split(b"\n")[0])
     assert (head["format"], head["server_id"], head["payloads"]) == ("smon-spool-1", SERVER_ID, 1)
+
+
+@pytest.mark.parametrize("arguments", [["--register"], ["--token", "smr_1", "--once"]])
+def test_a_state_folder_is_made_when_it_is_needed(config_path, tmp_path, arguments):
+    config_path.write_text(json.dumps(dict(json.loads(config_path.read_text()), state_dir="var/state")))
+    ended = called(config_path, *arguments)
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "var" / "state" / "identity.json").exists() and "api_key" not in config_path.read_text()
 
 
 def test_a_relative_state_folder_is_relative_to_the_config(config_path, fake_hub, tmp_path):

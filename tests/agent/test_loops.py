@@ -90,6 +90,16 @@ def test_a_refused_live_sample_does_not_hold_up_the_next(agent, fake_hub):
     assert fake_hub.live == [{"cpu_percent": 2}]
 
 
+def test_a_hub_that_takes_no_live_samples_is_said_once(agent, fake_hub, monkeypatch):
+    said = []
+    monkeypatch.setattr(smon_agent.log, "warning", lambda *words: said.append(words))
+    fake_hub.always("/api/metrics/live", refusal(404))
+    for number in range(3):
+        agent._ticks.append({"cpu_percent": number})
+        agent._send_live()
+    assert len(said) == 1 and not agent._ticks
+
+
 def test_live_samples_wait_in_memory_and_the_oldest_go(agent):
     agent._ticks.extend(range(100))
     assert list(agent._ticks) == list(range(40, 100))

@@ -54,9 +54,12 @@ def test_the_documented_options_are_those_of_the_table():
     ("live_enabled", 1, "live_enabled must be true or false."),
     ("dashboard_url", "ftp://hub", "dashboard_url must be an http:// or https:// address."),
     ("dashboard_url", "http://hub:99999", "dashboard_url must have a port from 1 to 65535, or none."),
+    ("proxy", "http://[", "proxy must have a port from 1 to 65535, or none."),
+    ("proxy", "http://proxy:99999", "proxy must have a port from 1 to 65535, or none."),
     ("monitored_services", "nginx", "monitored_services must be a list of at most 500 entries."),
     ("monitored_services", ["nginx", "-Hroot@host"], "monitored_services must be names of services."),
     ("monitored_services", ["$(reboot)"], "monitored_services must be names of services."),
+    ("skip_mounts", ["/a/*/b", "*?*?*?*"], "skip_mounts must be mount points with at most three * each."),
     ("log_level", "LOUD", "log_level must be DEBUG, INFO, WARNING or ERROR."),
     ("display_name", "x" * 256, "display_name must be text of at most 255 characters."),
     ("display_name", "a\nb", "display_name must be text without control characters."),
@@ -125,6 +128,24 @@ def test_every_option_takes_effect_without_a_restart(start, fake_hub):
         assert "network" in list(other.samples.values())[-1]["metrics"]
         assert other.calls("/api/metrics")[0].headers["authorization"].startswith("Bearer " + changed["server_id"])
         until(lambda: (agent.directory / "other.log").exists(), "The other log file")
+
+
+def test_an_option_of_sender_spool_and_log_takes_effect_at_the_next_cycle(config, fake_hub, tmp_path):
+    given = {"dashboard_url": fake_hub.url, "server_id": "s", "api_key": "smk_k"}
+    logs = smon_agent.LogFile()
+    agent = smon_agent.Agent(config(given), smon_agent.Lock(str(tmp_path)), logs)
+    hub = agent.sender.hub
+    for number in range(3):
+        agent.spool.add(agent.spool.next_sequence(), "2026-11-22T10:00:0%dZ" % number, {})
+    rewritten(agent.config, dict(given, offline_buffer_max=2, request_timeout_seconds=7, proxy="http://proxy:3128",
+                                 log_max_bytes=20480, log_backup_count=1, retry_delay_seconds=100, retry_attempts=9))
+    agent.apply()
+    agent.spool.add(agent.spool.next_sequence(), "2026-11-22T10:00:09Z", {})
+    connection = hub.connection()
+    assert (len(agent.spool), connection.timeout, connection.host, connection.port) == (2, 7, "proxy", 3128)
+    assert (logs.max_bytes, logs.backups) == (20480, 1)
+    agent.sender._postpone(smon_agent.HubError("away"))
+    assert 99 < agent.sender.pause() <= 125
 
 
 def test_live_mode_can_be_switched_on_and_off_while_it_runs(start, fake_hub):

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import stat
+import threading
 
 import pytest
 from hypothesis import given, settings
@@ -133,6 +134,30 @@ def test_whatever_a_hub_offers_only_its_own_options_within_bounds_are_taken(offe
     assert all(smon_agent.BY_KEY[key].remote for key in taken)
     assert len(taken) + len(rejected) <= len(offered) and all(rejected.values())
     smon_agent.in_force(taken)
+
+
+@pytest.mark.parametrize("has_update", [True, False])
+def test_a_hub_that_always_has_settings_is_asked_once_a_contact(config, fake_hub, tmp_path, has_update):
+    loaded = config({"dashboard_url": fake_hub.url, "server_id": "s", "api_key": "smk_1"})
+    sender = smon_agent.Sender(loaded, smon_agent.Spool(str(tmp_path)), threading.Event())
+    sender.hub.follow(loaded.now)
+    fake_hub.settings = {"top_processes_count": 2}
+    fake_hub.always("/api/config/s", Reply(200, {"status": "ok", "has_update": has_update, "config_pending": True,
+                                                 "config": fake_hub.settings if has_update else None}))
+    sender.hub.call(sender.hub.quick, "POST", "/api/ping", b"{}")
+    assert sender.pause() == 0 and sender.attempt() is True
+    assert sender.pause() is None
+
+
+def test_settings_that_could_not_be_fetched_are_fetched_later(config, fake_hub, tmp_path):
+    loaded = config({"dashboard_url": fake_hub.url, "server_id": "s", "api_key": "smk_1"})
+    sender = smon_agent.Sender(loaded, smon_agent.Spool(str(tmp_path)), threading.Event())
+    sender.hub.follow(loaded.now)
+    fake_hub.settings = {"top_processes_count": 2}
+    fake_hub.next("/api/config/s", refusal(500))
+    sender.hub.call(sender.hub.quick, "POST", "/api/ping", b"{}")
+    assert sender.attempt() is False and sender.pause() > 0
+    assert sender.attempt() is True and loaded.now.top_processes_count == 2
 
 
 def test_a_hub_without_settings_is_not_asked_twice(start):

@@ -87,8 +87,9 @@ def test_a_sample_whose_answer_was_lost_is_sent_the_same_again(start, fake_hub):
     assert sent[0] == sent[1] and fake_hub.stored_twice == [sent[0]["collected_at"]]
 
 
-def test_an_answer_that_dribbles_is_cut_off(start, fake_hub):
-    fake_hub.next("/api/metrics", hubs.dribble)
+@pytest.mark.parametrize("dribble", [hubs.dribble, hubs.dribble_body])
+def test_an_answer_that_dribbles_is_cut_off(start, fake_hub, dribble):
+    fake_hub.next("/api/metrics", dribble)
     start(request_timeout_seconds=1, ping_enabled=False)
     until(lambda: fake_hub.samples, "A sample although the first answer never ended")
 
@@ -225,6 +226,19 @@ def test_the_wait_between_tries_grows_and_is_bounded(config, fake_hub, ten):
     assert max(waits[:2]) <= 0.13 and 0.7 < waits[4] < 1.01 and max(waits) <= 300 * 1.25 and min(waits[-3:]) > 299
 
 
+def test_certificates_are_read_once_for_all_connections(config, monkeypatch):
+    made = []
+    monkeypatch.setattr(smon_agent, "tls_context", lambda options, file: made.append(1) or object())
+    loaded = config({"dashboard_url": "https://hub.example"})
+    hub = smon_agent.Hub(loaded, lambda answer: None)
+    hub.follow(loaded.now)
+    hub.connection(), hub.connection()
+    assert made == [1]
+    hub.follow(smon_agent.in_force({"dashboard_url": "https://hub.example", "ca_file": "other.pem"}))
+    hub.connection()
+    assert made == [1, 1]
+
+
 def test_a_proxy_is_used_only_when_the_config_says_so(config, fake_hub, ten, monkeypatch):
     monkeypatch.setenv("http_proxy", fake_hub.url)
     monkeypatch.setenv("no_proxy", "")
@@ -233,12 +247,12 @@ def test_a_proxy_is_used_only_when_the_config_says_so(config, fake_hub, ten, mon
     assert smon_agent.proxy_address(options) is None
     options.proxy = "environment"
     assert smon_agent.proxy_address(options).geturl() == fake_hub.url
-    loaded = config(dict(proxied, proxy=fake_hub.url.replace("http://", "http://user:pass@")))
+    loaded = config(dict(proxied, proxy=fake_hub.url.replace("http://", "http://user:p%40ss@")))
     sender = smon_agent.Sender(loaded, ten, smon_agent.threading.Event())
     sender.hub.follow(loaded.now)
     sender.attempt()
     assert fake_hub.requests[0].target == "http://hub.example:3000/smon/api/metrics/batch"
-    assert fake_hub.requests[0].headers["proxy-authorization"] == "Basic dXNlcjpwYXNz"
+    assert fake_hub.requests[0].headers["proxy-authorization"] == "Basic dXNlcjpwQHNz"
     assert fake_hub.requests[0].headers["host"] == "hub.example:3000"
 
 

@@ -143,7 +143,7 @@ def test_a_clock_that_was_wrong_at_the_start_deletes_nothing(tmp_path):
 
 def test_a_hub_that_was_off_for_long_cleans_up_once_an_agent_agrees_with_its_clock(tmp_path):
     with inside.running(tmp_path / "data") as hub:
-        fill(hub, hub.server(), ALMOST, 0)
+        fill(hub, hub.server(ip_address="10.0.0.9"), ALMOST, 0)
         hub.jobs.clean_up()
     with inside.running(tmp_path / "data", at=START + 2 * clock.DAY) as hub:
         assert refused_clean_up(hub)
@@ -154,19 +154,26 @@ def test_a_hub_that_was_off_for_long_cleans_up_once_an_agent_agrees_with_its_clo
         assert hub.jobs.clean_up()["samples"] == 1
 
 
+def test_an_agent_on_the_hubs_own_machine_reads_the_same_clock_and_vouches_for_nothing(hub_inside):
+    fill(hub_inside, hub_inside.server(ip_address="127.0.0.1"), ALMOST, clock.HOUR)
+    hub_inside.pass_time(400 * clock.DAY)
+    fill(hub_inside, hub_inside.fleet.servers()[0], -400 * clock.DAY)
+    assert refused_clean_up(hub_inside)
+
+
 def test_a_hub_that_was_off_for_less_than_a_day_cleans_up_at_once(tmp_path):
     with inside.running(tmp_path / "data") as hub:
-        fill(hub, hub.server(), ALMOST, 2 * clock.DAY)
+        fill(hub, hub.server(ip_address="10.0.0.9"), ALMOST, 2 * clock.DAY)
         hub.jobs.clean_up()
     with inside.running(tmp_path / "data", at=START + 23 * clock.HOUR) as hub:
         assert hub.jobs.clean_up()["samples"] == 1
 
 
 def test_an_agents_sample_vouches_only_for_a_clock_within_a_day_of_it(hub_inside):
-    fill(hub_inside, hub_inside.server(), ALMOST, clock.HOUR)
+    fill(hub_inside, hub_inside.server(ip_address="10.0.0.9"), ALMOST, clock.HOUR)
     hub_inside.pass_time(2 * clock.DAY)
     assert refused_clean_up(hub_inside)
-    fill(hub_inside, hub_inside.server(), -2 * clock.DAY)
+    fill(hub_inside, hub_inside.server(ip_address="10.0.0.9"), -2 * clock.DAY)
     assert hub_inside.jobs.clean_up()["samples"] == 1
 
 
