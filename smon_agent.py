@@ -43,7 +43,7 @@ import time
 import types
 import zlib
 from collections import deque, namedtuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 try:
     import psutil
@@ -106,9 +106,10 @@ TOKEN = re.compile(r"[\x21-\x7e]{0,512}")
 SERVER_ID = re.compile(r"[A-Za-z0-9._-]{0,128}")
 LOG_LEVEL = re.compile(r"DEBUG|INFO|WARNING|ERROR")
 PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
+MOUNT_PATTERN = re.compile(r"[^\x00-\x1f\x7f*]*(\*[^\x00-\x1f\x7f*]*){0,3}")  # six * cost Python 3.8 ten seconds
 
-Option = namedtuple("Option", "key type default sentence low high form meant remote secret",
-                    defaults=(None, None, PRINTABLE, "text without control characters", False, False))
+Option = namedtuple("Option", "key type default sentence low high form meant remote",
+                    defaults=(None, None, PRINTABLE, "text without control characters", False))
 
 OPTIONS = (
     Option("dashboard_url", str, "http://localhost:3000", "Address of the hub.",
@@ -116,11 +117,11 @@ OPTIONS = (
     Option("server_id", str, "", "Id of this machine at the hub; registration fills it in.",
            form=SERVER_ID, meant="an id as registration gives it"),
     Option("api_key", str, "", "Key of this machine; registration fills it in.",
-           form=TOKEN, meant="a key as registration gives it", secret=True),
+           form=TOKEN, meant="a key as registration gives it"),
     Option("export_key", str, "", "Key that signs spool exports; registration fills it in.",
-           form=TOKEN, meant="a key as registration gives it", secret=True),
+           form=TOKEN, meant="a key as registration gives it"),
     Option("registration_token", str, "", "Token that lets this machine register without waiting for approval.",
-           form=TOKEN, meant="a token as the hub gives it", secret=True),
+           form=TOKEN, meant="a token as the hub gives it"),
     Option("display_name", str, "", "Name to show instead of the host name; sent at registration.", high=255),
     Option("group_name", str, "", "Group to show this machine in; sent at registration.", high=255),
     Option("tags", list, [], "Words to find this machine by; sent at registration.", high=50),
@@ -137,7 +138,7 @@ OPTIONS = (
     Option("include_mounts", list, [], "Mount points to report beside the local file systems, as network mounts.",
            high=100),
     Option("skip_mounts", list, [], "Mount points to leave out; * and ? stand for any characters.", high=100,
-           remote=True),
+           form=MOUNT_PATTERN, meant="mount points with at most three * each", remote=True),
     Option("live_enabled", bool, False, "Send a light sample every few seconds.", remote=True),
     Option("live_interval_seconds", int, 10, "Seconds between two live samples.", 5, 60, remote=True),
     Option("live_retention_minutes", int, 30, "Minutes that the hub keeps live samples.", 1, 1440, remote=True),
@@ -212,12 +213,13 @@ CHECKS = {bool: _checked_flag, int: _checked_number, float: _checked_number, str
 def in_force(given: dict) -> types.SimpleNamespace:
     """Every option with its value from `given` or its default; ConfigError names the first wrong one."""
     values = {option.key: checked(option, given.get(option.key, option.default)) for option in OPTIONS}
-    try:
-        port = urlsplit(values["dashboard_url"]).port
-    except ValueError:
-        port = -1
-    if port is not None and not 0 < port < 65536:
-        raise ConfigError("dashboard_url must have a port from 1 to 65535, or none.")
+    for key in ("dashboard_url", "proxy"):
+        try:
+            port = urlsplit(values[key]).port
+        except ValueError:
+            port = -1
+        if port is not None and not 0 < port < 65536:
+            raise ConfigError(f"{key} must have a port from 1 to 65535, or none.")
     return types.SimpleNamespace(**values)
 
 
@@ -252,11 +254,19 @@ def write_atomic(path: str, data: bytes) -> None:
         remove(temporary)
         raise
     if os.name == "posix":  # the rename itself survives the power cut; Windows sees to that by itself
-        folder = os.open(os.path.dirname(path), os.O_RDONLY)
+        sync_folder(os.path.dirname(path))
+
+
+def sync_folder(path: str) -> None:
+    """Bring a rename to the disk. Some file systems refuse that for folders: the file is there all the same."""
+    try:
+        folder = os.open(path, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+    except OSError as error:
+        log.debug("%s can not be synced: %s", path, error)
 
 
 def remove(path: str) -> None:
@@ -339,6 +349,7 @@ class Config:
                 content.update({key: [value, given.get(key)] for key, value in changes.items()})
             else:
                 target, content = self.path, dict(given, **changes)
+            os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
             write_atomic(target, json.dumps(content, indent=2).encode() + b"\n")
             restrict_to_owner(target)
             self._existed = True
@@ -357,6 +368,10 @@ class Config:
     def can_learn(self) -> str:
         """Why nothing can be saved, or an empty text."""
         folder = self.state_folder if self.now.state_dir else os.path.dirname(self.path)
+        try:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+        except OSError as error:
+            return f"{folder} can not be made: {reason(error)}"
         return "" if os.access(folder, os.W_OK) else f"{folder} is not writable."
 
     @property
@@ -437,7 +452,7 @@ class OneLine(logging.Formatter):
 CGROUP = "/sys/fs/cgroup"
 COLLECTOR_SECONDS = 10  # a subject that takes longer is reported as late and the sample goes without it
 MOUNT_SECONDS = 3       # a dead network mount never answers,
-MOUNTS_SECONDS = 8      # and there may be many
+MOUNTS_SECONDS = 6      # and there may be many: the last one tried still ends within COLLECTOR_SECONDS
 PRIME_SECONDS = 0.5     # the first sample needs two readings of the CPU; later ones use the last cycle's
 SKIPPED_FILE_SYSTEMS = {"squashfs", "iso9660", "udf", "erofs", "cramfs", "autofs", ""}  # always full, or no medium
 SUBJECTS_MAX = {"disks": 256, "services": 2000}  # what a hub takes in one sample,
@@ -1186,14 +1201,13 @@ class Spool:
     def __init__(self, folder: str) -> None:
         self._lock = threading.RLock()
         self._folders = {kind: os.path.join(folder, kind) for kind in ("spool", "sent", "rejected")}
-        self._waiting = self._found("spool")
-        self._sent = self._found("sent")
+        found = {kind: self._found(kind) for kind in self._folders}
+        self._waiting, self._sent = found["spool"], found["sent"]
         self._held: dict = {}
         self._refilled_at = -math.inf
         self._max_count, self._max_bytes = 1, 0
         self.dropped = self.rejected = 0
-        known = [int(name[:12]) for name in (*self._waiting, *self._sent, *self._found("rejected"))]
-        self._sequence = max(known) if known else uptime_seconds(psutil.boot_time())  # higher than a lost state's
+        self._sequence = self._last_number(found)
 
     def _found(self, kind: str) -> dict:
         os.makedirs(self._folders[kind], mode=0o700, exist_ok=True)
@@ -1205,6 +1219,15 @@ class Spool:
                 elif SPOOLED.fullmatch(entry.name):
                     sizes[entry.name] = entry.stat().st_size
         return sizes
+
+    def _last_number(self, found: dict) -> int:
+        # Not below any given out before. Samples that a full disk took no file of were seconds apart at least; where
+        # no file is left at all, the uptime is higher than what was counted since the machine started.
+        kinds = {name: kind for kind, names in found.items() for name in names}
+        if not kinds:
+            return uptime_seconds(psutil.boot_time())
+        last = max(kinds)
+        return int(last[:12]) + max(0, int(time.time() - os.path.getmtime(self._path(kinds[last], last))))
 
     def bound(self, count: int, size: int) -> None:
         """Keep at most so many samples and bytes waiting."""
@@ -1287,8 +1310,8 @@ class Spool:
     def done(self, name: str) -> None:
         """The hub acknowledged: into the ring of sent ones, for a hub that is restored from an older backup."""
         with self._lock:
-            size = self._waiting.pop(name, 0)
-            if self._held.pop(name, None) is None:
+            size = self._waiting.pop(name, None)  # None: dropped from a full spool while it was on its way
+            if self._held.pop(name, None) is None and size is not None:
                 self._move(name, "spool", "sent")
                 self._sent[name] = size
 
@@ -1435,7 +1458,8 @@ class TlsConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         """Connect, through the proxy's tunnel where there is one, and check the certificate."""
         super().connect()
-        self.sock = self._context.wrap_socket(self.sock, server_hostname=self._name)
+        self.sock = self._context.wrap_socket(self.sock, server_hostname=self._name, do_handshake_on_connect=False)
+        self.sock.do_handshake()  # by now `sock` is the one to shut down when this takes too long
 
 
 def tls_context(options: types.SimpleNamespace, file):
@@ -1468,6 +1492,7 @@ class Connection:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._http: http.client.HTTPConnection | None = None
+        self._answering: socket.socket | None = None
         self._way: tuple = ()
         self._late_at = math.inf
 
@@ -1489,6 +1514,7 @@ class Connection:
         try:
             connection = self._opened(hub)
             connection.request(method, hub.target(path), body, headers)
+            self._answering = connection.sock  # http.client lets go of it when the hub says `Connection: close`
             answer = connection.getresponse()
             data = answer.read(ANSWER_MAX + 1)
             if len(data) > ANSWER_MAX:
@@ -1496,7 +1522,7 @@ class Connection:
         except BaseException:
             self._drop()
             raise
-        if not answer.isclosed():
+        if connection.sock is None or not answer.isclosed():
             self._drop()
         self._late_at = math.inf
         return answer.status, answer.getheader("Retry-After"), data
@@ -1523,11 +1549,11 @@ class Connection:
     def cut(self, now: float = math.inf) -> None:
         """End a request that takes longer than it may, from another thread: each single read is in time, as hubs can
         send a byte a second, but not the whole."""
-        connection = self._http
-        if now >= self._late_at and connection is not None and connection.sock is not None:
+        used = self._answering or getattr(self._http, "sock", None)
+        if now >= self._late_at and used is not None:
             self._late_at = -math.inf
             try:
-                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)  # below TLS, whose state is not ours
+                socket.socket.shutdown(used, socket.SHUT_RDWR)  # below TLS, whose state is not ours
             except OSError as error:
                 log.debug("The connection was closed already: %s", reason(error))
 
@@ -1537,7 +1563,7 @@ class Connection:
             self._drop()
 
     def _drop(self) -> None:
-        connection, self._http = self._http, None
+        connection, self._http, self._answering = self._http, None, None
         if connection is not None:
             connection.close()
 
@@ -1588,7 +1614,7 @@ class Hub:
         if not self._proxy or not self._proxy.username:
             return {}
         import base64
-        login = f"{self._proxy.username}:{self._proxy.password or ''}".encode()
+        login = unquote(f"{self._proxy.username}:{self._proxy.password or ''}").encode()
         return {"Proxy-Authorization": "Basic " + base64.b64encode(login).decode()}
 
     def target(self, path: str) -> str:
@@ -1853,13 +1879,13 @@ class Sender:
 
     def _take_settings(self) -> None:
         if self._config_pending:
-            self._config_pending = False
             try:
                 exchange_settings(self.hub, self._config)
             except HubError as error:
                 if error.kind not in (MISSING, REFUSED):
                     raise
                 log.warning("The settings at the hub could not be taken: %s", error)
+            self._config_pending = False  # last, so that an answer to this exchange does not start the next
 
     def _postpone(self, error: HubError) -> None:
         self._failures += 1
@@ -1949,22 +1975,25 @@ class Agent:
         self._ticks: deque = deque(maxlen=LIVE_KEPT)
         self._beat_wake = threading.Event()
         self._live_wake = threading.Event()
+        self._live_refused = ""
         self._applied: types.SimpleNamespace | None = None
+        self._applying = threading.Lock()  # the cycle applies what the file says, the sender what the hub says
         self._cycles = 0
         self.apply()
 
     def apply(self) -> None:
         """Bring what is in force into effect; nothing happens when it is already."""
-        options = self.config.now
-        if options == self._applied:
-            return
-        self._applied = options
-        follow_logs(self._logs, self.config)
-        self.spool.bound(options.offline_buffer_max, options.spool_max_mb * 1024 * 1024)
-        self.sender.hub.follow(options)
-        self.sender.hurry()
-        self._live_wake.set()
-        self._beat_wake.set()
+        with self._applying:
+            options = self.config.now
+            if options == self._applied:
+                return
+            self._applied = options
+            follow_logs(self._logs, self.config)
+            self.spool.bound(options.offline_buffer_max, options.spool_max_mb * 1024 * 1024)
+            self.sender.hub.follow(options)
+            self.sender.hurry()
+            self._live_wake.set()
+            self._beat_wake.set()
 
     def run(self, signals: queue.SimpleQueue) -> int:
         """Work until a signal or the stop file; DONE."""
@@ -2102,7 +2131,9 @@ class Agent:
             except HubError as error:
                 if error.kind not in (REFUSED, MISSING):
                     raise
-                log.warning("A live sample was refused: %s", error)
+                if str(error) != self._live_refused:  # an older hub refuses one every few seconds
+                    log.warning("Live samples are refused: %s", error)
+                self._live_refused = str(error)
             if self._ticks and self._ticks[0] is tick:  # a full queue may have let it go meanwhile
                 self._ticks.popleft()
 
@@ -2220,6 +2251,15 @@ def caught_signals() -> queue.SimpleQueue:
     return signals
 
 
+def cut_late(hub: Hub) -> None:
+    """Do for a command what the main thread does for an agent that runs: end requests that take too long."""
+    def watch() -> None:
+        while True:
+            time.sleep(WATCH_SECONDS)
+            hub.cut(time.monotonic())
+    threading.Thread(target=watch, name="watch", daemon=True).start()
+
+
 def taken(config: Config) -> int:
     """Say that another agent has this state folder."""
     print(f"smon_agent: another agent runs with {config.state_folder}; it goes on, this one ends.", file=sys.stderr)
@@ -2232,14 +2272,18 @@ def run_once(config: Config, logs: LogFile, given: argparse.Namespace) -> int:
     if not lock.take():
         return taken(config)
     agent = Agent(config, lock, logs)
+    cut_late(agent.sender.hub)
     agent.machine.prime(config.now)
     time.sleep(PRIME_SECONDS)
     agent.collect()
+    pause = 0.0
     for _ in range(config.now.retry_attempts):
-        pause = 0.0 if agent.sender.attempt() else agent.sender.pause() or 0.0
-        if not pause or pause > ONCE_SECONDS:
-            break
         time.sleep(pause)
+        if agent.sender.attempt():
+            break
+        pause = agent.sender.pause() or 0.0
+        if pause > ONCE_SECONDS:
+            break
     lock.release()
     return BUFFERED if len(agent.spool) else FAILED if agent.spool.rejected else DONE
 
@@ -2260,6 +2304,7 @@ def enrol(config: Config, logs: LogFile, given: argparse.Namespace) -> int:
     """Register, again if need be; what waits in the spool goes out under the new id."""
     hub = Hub(config, lambda answer: None)
     hub.follow(types.SimpleNamespace(**dict(vars(config.now), server_id="", api_key="")))
+    cut_late(hub)
     try:
         register(hub, config)
     except HubError as error:
@@ -2273,6 +2318,7 @@ def check(config: Config, logs: LogFile, given: argparse.Namespace) -> int:
     """Say in a line each whether config, hub, certificate, key and clock are in order."""
     hub = Hub(config, lambda answer: None)
     hub.follow(config.now)
+    cut_late(hub)
     print(f"Config: {config.path} is in order" +
           (f", but these keys mean nothing: {', '.join(config.unknown_keys)}." if config.unknown_keys else "."))
     try:
