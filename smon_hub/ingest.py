@@ -5,11 +5,11 @@ Late data fills history and nothing else. What a refused or repeated sample is a
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import Future
+from operator import itemgetter
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from . import clock, fleet, metrics
+from . import bodies, clock, fleet, metrics
 from .errors import HubError
 from .fleet import Newest, Server
 from .store import details, series, servers, services
@@ -19,6 +19,11 @@ Hub = Any  # hub.Hub, which is passed and never imported
 
 AHEAD_MS = 5 * clock.MINUTE  # a clock further ahead than this is wrong: the time of arrival is taken instead
 LIVE_MINUTES_MIN = 60        # the longest benchmark needs its data
+NO_RATES: Dict[str, None] = dict.fromkeys(bodies.NETWORK_RATE.names + bodies.DISK_IO_RATE.names)
+_NETWORK, _DISK_IO = itemgetter(*bodies.NETWORK_RATE.names), itemgetter(*bodies.DISK_IO_RATE.names)
+_LIVE_MIDDLE = itemgetter("cpu_freq_mhz", "memory_percent", "memory_used", "memory_available", "swap_percent",
+                          "swap_used")
+_LIVE_COUNTS = itemgetter("process_count", "thread_count", "handle_count")
 
 
 class _Prepared(NamedTuple):
@@ -136,11 +141,11 @@ def _timed(payload: Dict[str, Any], now: int) -> bool:
 
 
 def _live_numbers(payload: Dict[str, Any]) -> List[Any]:
-    rates = {**(payload["network_rate"] or {}), **(payload["disk_io_rate"] or {})}
-    values = [payload[key] if key in payload else rates.get(key) for key in series.LIVE_NUMBERS]
-    cores = series.LIVE_NUMBERS.index("cpu_per_core")
-    values[cores] = json.dumps(values[cores], separators=(",", ":")) if values[cores] else None
-    return values
+    """The values of one near-live sample in the order of series.LIVE_NUMBERS."""
+    cores = payload["cpu_per_core"]
+    network, disks = payload["network_rate"] or NO_RATES, payload["disk_io_rate"] or NO_RATES
+    return [payload["cpu_percent"], details.encode(cores) if cores else None, *_LIVE_MIDDLE(payload),
+            *_NETWORK(network), *_DISK_IO(disks), *_LIVE_COUNTS(payload)]
 
 
 # --- in the writer ----------------------------------------------------------------------------------------------------
