@@ -458,7 +458,10 @@ SKIPPED_FILE_SYSTEMS = {"squashfs", "iso9660", "udf", "erofs", "cramfs", "autofs
 SUBJECTS_MAX = {"disks": 256, "services": 2000}  # what a hub takes in one sample,
 ERRORS_MAX = 50                                  # and of complaints about it
 
-Seen = namedtuple("Seen", "pid started cpu_seconds rss")
+STATES = {b"R": "running", b"S": "sleeping", b"D": "disk-sleep", b"T": "stopped", b"t": "tracing-stop", b"Z": "zombie",
+          b"X": "dead", b"x": "dead", b"K": "wake-kill", b"W": "waking", b"I": "idle", b"P": "parked"}  # psutil's words
+
+Seen = namedtuple("Seen", "pid started cpu_seconds rss name state", defaults=(b"", b""))
 Collector = namedtuple("Collector", "name place option collect")
 
 
@@ -741,13 +744,15 @@ def disk_counters() -> dict:
 def collect_processes(machine: Machine, options, errors: dict) -> list:
     """The top processes by CPU since the last cycle and by memory: a cheap look at all, a full one at the chosen."""
     now = time.monotonic()
-    rows, elapsed = list(scan_processes()), now - machine.processes_at
+    scan, facts = process_source()
+    rows, elapsed = list(scan()), now - machine.processes_at
     before, machine.processes_at = machine.processes, now
     machine.processes = {row.pid: (row.started, row.cpu_seconds) for row in rows}
     cpu = {row.pid: cpu_share(row, before, elapsed) for row in rows}
     chosen = sorted(pick(rows, cpu, options.top_processes_count), key=lambda row: (-cpu[row.pid], -row.rss))
     memory = psutil.virtual_memory().total if chosen else 1
-    return [row for row in (process_row(seen.pid, cpu[seen.pid], memory) for seen in chosen) if row]
+    described = ((seen, facts(seen)) for seen in chosen)
+    return [process_row(seen, cpu[seen.pid], memory, *known) for seen, known in described if known]
 
 
 def cpu_share(row: Seen, before: dict, elapsed: float) -> float:
@@ -786,9 +791,39 @@ def scan_linux():
 
 def parse_stat(line: bytes, tick: float, page: int) -> Seen:
     """One line of /proc/PID/stat (proc(5)); the name stands in brackets and may hold brackets and blanks itself."""
-    rest = line[line.rindex(b")") + 2:].split(None, 22)
-    return Seen(int(line[:line.index(b" ")]), int(rest[19]), (int(rest[11]) + int(rest[12])) * tick,
-                int(rest[21]) * page)
+    start, end = line.index(b"("), line.rindex(b")")
+    rest = line[end + 2:].split(None, 22)
+    return Seen(int(line[:start]), int(rest[19]), (int(rest[11]) + int(rest[12])) * tick, int(rest[21]) * page,
+                line[start + 1:end], rest[0])
+
+
+def facts_linux(seen: Seen) -> tuple | None:
+    """(name, state, effective user as ps shows it) of a process that was seen; None when it ended meanwhile."""
+    folder = f"/proc/{seen.pid}"
+    try:
+        return full_name(seen.name, folder), STATES.get(seen.state, "unknown"), user_name(os.stat(folder).st_uid)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    except OSError:  # hidden from this user
+        return os.fsdecode(seen.name), STATES.get(seen.state, "unknown"), None
+
+
+def full_name(name: bytes, folder: str) -> str:
+    """The kernel keeps 15 bytes of a name; where its command line goes on from there, all of it."""
+    if len(name) >= 15:
+        line = read_bytes(f"{folder}/cmdline").rstrip(b"\0")
+        program = os.path.basename(line.split(b"\0" if b"\0" in line else b" ")[0])
+        name = program if program.startswith(name) else name
+    return os.fsdecode(name)
+
+
+def user_name(uid: int) -> str:
+    """The name of a user, or the number of one that this system does not know."""
+    import pwd  # there is none on Windows
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def scan_psutil():
@@ -800,22 +835,25 @@ def scan_psutil():
                    memory.rss if memory else 0)
 
 
-def scan_processes():
-    """Every process with the cheap figures."""
-    return scan_linux() if os.path.exists("/proc/self/stat") else scan_psutil()
-
-
-def process_row(pid: int, cpu_percent: float, memory_total: int) -> dict | None:
-    """The full row of one process, with null for what it hides; None when it ended meanwhile."""
+def facts_psutil(seen: Seen) -> tuple | None:
+    """(name, state, user) through psutil, None for what the process hides; None when it ended meanwhile."""
     try:
-        info = psutil.Process(pid).as_dict(["name", "status", "username", "memory_info"], ad_value=None)
+        info = psutil.Process(seen.pid).as_dict(["name", "status", "username"], ad_value=None)
     except psutil.NoSuchProcess:
         return None
-    rss = info["memory_info"].rss if info["memory_info"] else 0
-    return {"pid": pid, "name": clean(info["name"] or ""), "cpu_percent": round(cpu_percent, 1),
-            "memory_percent": round(100 * rss / memory_total, 2), "memory_mb": round(rss / 1048576, 1),
-            "status": clean(info["status"] or "unknown"),
-            "username": None if info["username"] is None else clean(info["username"])}
+    return info["name"], info["status"], info["username"]
+
+
+def process_source() -> tuple:
+    """(scan, facts): how to look at all processes cheaply, and closer at a few."""
+    return (scan_linux, facts_linux) if os.path.exists("/proc/self/stat") else (scan_psutil, facts_psutil)
+
+
+def process_row(seen: Seen, cpu_percent: float, memory_total: int, name, state, user) -> dict:
+    """The full row of one process, with null for an owner it hides."""
+    return {"pid": seen.pid, "name": clean(name or ""), "cpu_percent": round(cpu_percent, 1),
+            "memory_percent": round(100 * seen.rss / memory_total, 2), "memory_mb": round(seen.rss / 1048576, 1),
+            "status": clean(state or "unknown"), "username": None if user is None else clean(user)}
 
 
 def collect_services(machine: Machine, options, errors: dict) -> list:
@@ -1204,6 +1242,9 @@ class Spool:
         found = {kind: self._found(kind) for kind in self._folders}
         self._waiting, self._sent = found["spool"], found["sent"]
         self._held: dict = {}
+        self._unread: set = set()  # names that the disk does not give now; the next sample lets them be tried again
+        self._complaint: int | None = None
+        self._lost: deque = deque()  # names of sent samples that a hub has lost, as long as there is no room for them
         self._refilled_at = -math.inf
         self._max_count, self._max_bytes = 1, 0
         self.dropped = self.rejected = 0
@@ -1250,6 +1291,8 @@ class Spool:
             except OSError as error:
                 self._hold(name, data, error)
             self._waiting[name] = len(data)
+            self._complaint = self._complaint if self._unread else None
+            self._unread.clear()
             self._trim()
 
     def _hold(self, name: str, data: bytes, error: OSError) -> None:
@@ -1257,36 +1300,52 @@ class Spool:
             log.error("The spool can not be written (%s): samples are kept in memory, at most %d.",
                       reason(error), HELD_MAX)
         self._held[name] = data
-        while len(self._held) > HELD_MAX:
-            self._drop(min(self._held), "memory")
+        self._drop(sorted(self._held)[:-HELD_MAX], "The memory")
 
     def _trim(self) -> None:
-        while len(self._waiting) > 1 and (len(self._waiting) > self._max_count
-                                          or sum(self._waiting.values()) > self._max_bytes):
-            self._drop(min(self._waiting), "the spool")
+        count, size = len(self._waiting) - self._max_count, sum(self._waiting.values()) - self._max_bytes
+        surplus: list = []
+        if count > 0 or size > 0:
+            for name in sorted(self._waiting)[:-1]:  # the newest stays, however large
+                if count <= len(surplus) and size <= 0:
+                    break
+                surplus.append(name)
+                size -= self._waiting[name]
+        self._drop(surplus, "The spool")
 
-    def _drop(self, name: str, place: str) -> None:
-        self.dropped += 1
-        log.warning("%s is full: the oldest sample was dropped, %d since the start.", place.capitalize(), self.dropped)
-        self._forget(name)
+    def _drop(self, names: list, place: str) -> None:
+        for name in names:
+            self._forget(name)
+        self.dropped += len(names)
+        if names:
+            log.warning("%s is full: %d of the oldest samples dropped, %d since the start.",
+                        place, len(names), self.dropped)
 
     def _forget(self, name: str) -> None:
         self._waiting.pop(name, None)
+        self._unread.discard(name)
         if self._held.pop(name, None) is None:
             remove(self._path("spool", name))
 
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def has_ready(self) -> bool:
+        """Whether a sample waits that the disk does not keep back."""
+        return len(self._waiting) > len(self._unread)
+
     def newest(self) -> list:
         """The newest sample that waits, as [(name, JSON)]."""
         with self._lock:
-            return self._read(sorted(self._waiting)[-1:])
+            return self._read(self._ready()[-1:])
 
     def oldest(self, count: int) -> list:
         """Up to `count` of the oldest samples, as many as fit into one batch; a damaged file is set aside."""
         with self._lock:
-            return self._read(sorted(self._waiting)[:count])
+            return self._read(self._ready()[:count])
+
+    def _ready(self) -> list:
+        return [name for name in sorted(self._waiting) if name not in self._unread]
 
     def _read(self, names: list) -> list:
         found: list = []
@@ -1303,9 +1362,14 @@ class Spool:
     def _content(self, name: str) -> bytes | None:
         try:
             return unpacked(self._held.get(name) or read_bytes(self._path("spool", name)))
-        except (OSError, zlib.error) as error:
+        except (FileNotFoundError, zlib.error) as error:
             self.reject(name, f"the file is damaged: {reason(error)}")
-            return None
+        except OSError as error:  # too many open files, a disk that stumbles: the sample itself may be well
+            self._unread.add(name)
+            if error.errno != self._complaint:
+                self._complaint = error.errno
+                log.warning("A sample can not be read and is tried again with the next one: %s", reason(error))
+        return None
 
     def done(self, name: str) -> None:
         """The hub acknowledged: into the ring of sent ones, for a hub that is restored from an older backup."""
@@ -1314,6 +1378,7 @@ class Spool:
             if self._held.pop(name, None) is None and size is not None:
                 self._move(name, "spool", "sent")
                 self._sent[name] = size
+            self._top_up()
 
     def prune(self) -> None:
         """Let go of sent samples that are too old or too many."""
@@ -1336,11 +1401,13 @@ class Spool:
                 self._move(name, "spool", "rejected")
             for old in sorted(self._found("rejected"))[:-REJECTED_MAX]:
                 remove(self._path("rejected", old))
+            self._top_up()
 
     def refill(self, newest_at: str | None) -> bool:
         """Queue again what a hub has lost that was restored: everything sent that is newer than its newest.
 
-        At most once an hour, so that a hub that counts differently is not sent the same for ever.
+        Oldest first, and only as fast as the spool has room, so that nothing has to be dropped for it. At most once an
+        hour, so that a hub that counts differently is not sent the same for ever.
         """
         newest = taken_text(newest_at or "")
         with self._lock:
@@ -1350,11 +1417,22 @@ class Spool:
                 return False
             lost = [name for name in sorted(self._sent) if not newest or name[13:13 + len(newest)] > newest]
             self._refilled_at = time.monotonic()
-            for name in lost:
-                self._move(name, "sent", "spool")
-                self._waiting[name] = self._sent.pop(name)
+            self._lost = deque(lost)
+            self._top_up()
         log.warning("The hub has lost %d samples that it had acknowledged: they are sent again.", len(lost))
         return True
+
+    def _top_up(self) -> None:
+        if not self._lost:
+            return
+        count = max(1, self._max_count - 1) - len(self._waiting)  # one place is for the next sample,
+        size = self._max_bytes - sum(self._waiting.values())
+        while self._lost and count > 0 and 2 * self._sent.get(self._lost[0], 0) <= size:  # in bytes as well
+            name = self._lost.popleft()
+            if name in self._sent:  # else pruned meanwhile
+                self._move(name, "sent", "spool")
+                self._waiting[name] = self._sent.pop(name)
+                count, size = count - 1, size - self._waiting[name]
 
     def _move(self, name: str, source: str, target: str) -> None:
         try:
@@ -1413,6 +1491,7 @@ KINDS = {400: REFUSED, 413: REFUSED, 415: REFUSED, 422: REFUSED, 401: STRANGER, 
          404: MISSING, 405: MISSING, 429: BUSY, 503: BUSY}  # every other status but 2xx: AWAY
 WAY = ("dashboard_url", "verify_ssl", "server_id", "api_key", "proxy", "ca_file", "client_cert", "client_key",
        "request_timeout_seconds")  # when one of these changes, connections are opened anew
+REGISTER = "/api/register"
 LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
 
 
@@ -1471,7 +1550,11 @@ def tls_context(options: types.SimpleNamespace, file):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if options.client_cert:
-        context.load_cert_chain(file(options.client_cert), file(options.client_key) if options.client_key else None)
+        key = file(options.client_key) if options.client_key else None
+        try:
+            context.load_cert_chain(file(options.client_cert), key, password="")  # without one OpenSSL asks a terminal
+        except ssl.SSLError as error:
+            raise OSError(f"client_cert and client_key do not fit or have a password: {clean(error)}") from error
     return context
 
 
@@ -1505,8 +1588,8 @@ class Connection:
             except socket.timeout:
                 raise
             except (OSError, http.client.HTTPException):
-                if not kept or time.monotonic() >= self._late_at:
-                    raise
+                if not kept or path == REGISTER or time.monotonic() >= self._late_at:
+                    raise  # a registration may have lost its answer only: repeated, it would make a second server
             return self._once(hub, method, path, headers, body)
 
     def _once(self, hub: Hub, method: str, path: str, headers: dict, body: bytes | None) -> tuple:
@@ -1684,7 +1767,7 @@ def register(hub: Hub, config: Config) -> None:
     for key in ("display_name", "group_name", "tags", "registration_token"):
         if getattr(options, key):
             body[key] = getattr(options, key)
-    answer = hub.call(hub.bulk, "POST", "/api/register", json.dumps(body).encode(), proof="api_key")
+    answer = hub.call(hub.bulk, "POST", REGISTER, json.dumps(body).encode(), proof="api_key")
     learned = {key: answer[key] for key in IDENTITY if answer.get(key)}
     try:
         if "server_id" not in learned:
@@ -1849,7 +1932,7 @@ class Sender:
 
     def pause(self) -> float | None:
         """Seconds until a try makes sense; None when there is nothing to do."""
-        if not len(self._spool) and not self._config_pending and self._config.now.api_key:
+        if not self._spool.has_ready() and not self._config_pending and self._config.now.api_key:
             return None
         return max(0.0, max(self._not_before, self.hub.quiet_until) - time.monotonic())
 
@@ -1907,7 +1990,7 @@ class Sender:
             sent += self._deliver(self._spool.newest())  # the hub sees now first, then how it came to it
         elif self._failures:
             sent += self._deliver(self._spool.oldest(1))  # a light request asks whether the trouble is over
-        while len(self._spool) and not self._stop.is_set():
+        while self._spool.has_ready() and not self._stop.is_set():
             sent += self._deliver(self._spool.oldest(BATCH_MAX))
         return sent
 

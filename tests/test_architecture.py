@@ -41,7 +41,7 @@ SQL = re.compile(r"\b(SELECT\s+[\w*(]|INSERT\s+(OR\s+\w+\s+)?INTO|UPDATE\s+\w+\s
                  r"|CREATE\s+(TABLE|INDEX)|PRAGMA\s+\w+)")
 
 LINES = {".py": 500, ".js": 450, ".css": 700, ".html": 200}  # where a file outgrows this, a room is missing
-LONG_FILES = {"smon_agent.py": 2400}  # one file by design: it is copied to the watched machines
+LONG_FILES = {"smon_agent.py": 2500}  # one file by design: it is copied to the watched machines
 FUNCTION_LINES = 60
 
 HUB = ROOT / "smon_hub"

@@ -54,30 +54,53 @@ def test_busy_time_is_neither_idle_nor_waiting(before, after, percent):
 
 
 @linux_only
-def test_both_looks_at_a_process_agree():
+@pytest.mark.parametrize("program", ["short", "a-name-longer-than-the-kernel-keeps"])
+def test_both_looks_at_a_process_agree(tmp_path, program):
     resting = "import sys; print(1, flush=True); sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", resting], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    os.symlink(os.path.realpath(sys.executable), tmp_path / program)
+    with subprocess.Popen([str(tmp_path / program), "-c", resting], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          env={"PYTHONHOME": sys.base_prefix}) as child:
         child.stdout.readline()
-        process = psutil.Process(child.pid)
-        while process.status() != psutil.STATUS_SLEEPING:
+        while psutil.Process(child.pid).status() != psutil.STATUS_SLEEPING:
             threading.Event().wait(0.01)
-        name = process.name()
         cheap = {row.pid: row for row in smon_agent.scan_linux()}
         full = {row.pid: row for row in smon_agent.scan_psutil()}
         assert {os.getpid(), child.pid, 1} <= set(cheap) & set(full)
         quick, slow = cheap[child.pid], full[child.pid]
         assert quick.cpu_seconds == pytest.approx(slow.cpu_seconds)
         assert quick.rss == pytest.approx(slow.rss, rel=0.1)  # the kernel rounds the two files differently
-        row = smon_agent.process_row(child.pid, 12.34, 1 << 30)
+        facts = smon_agent.facts_linux(quick)
+        assert facts == smon_agent.facts_psutil(slow) == (program, "sleeping", psutil.Process().username())
         child.stdin.close()
-    assert row == {"pid": child.pid, "name": name, "cpu_percent": 12.3, "status": "sleeping",
+    row = smon_agent.process_row(slow, 12.34, 1 << 30, *facts)
+    assert row == {"pid": child.pid, "name": program, "cpu_percent": 12.3, "status": "sleeping",
                    "memory_percent": round(100 * slow.rss / (1 << 30), 2), "memory_mb": round(slow.rss / 1048576, 1),
                    "username": psutil.Process().username()}
 
 
+@linux_only
+def test_the_states_of_processes_have_psutils_words():
+    words = {letter.encode(): word for letter, word in psutil._pslinux.PROC_STATUSES.items()}
+    assert {letter: smon_agent.STATES.get(letter) for letter in words} == words
+
+
+@linux_only
+@pytest.mark.parametrize("line, name", [
+    (b"/usr/bin/gnome-keyring-daemon\0--login\0", "gnome-keyring-daemon"), (b"", "gnome-keyring-d"),
+    (b"/usr/bin/gnome-keyring-daemon --secret /x", "gnome-keyring-daemon"), (b"/bin/sh\0", "gnome-keyring-d")])
+def test_a_long_name_is_taken_from_the_command_line_and_nothing_else_of_it(tmp_path, line, name):
+    (tmp_path / "cmdline").write_bytes(line)
+    assert smon_agent.full_name(b"gnome-keyring-d", str(tmp_path)) == name
+
+
+@linux_only
+def test_a_user_without_a_name_is_shown_by_number():
+    assert smon_agent.user_name(3987654321) == "3987654321"
+
+
 def test_a_process_name_with_brackets_and_blanks_is_read_right():
     line = b"77 (a) R 1) (b) S " + b" ".join(str(number).encode() for number in range(4, 52))
-    assert smon_agent.parse_stat(line, 0.01, 4096) == (77, 22, (14 + 15) * 0.01, 24 * 4096)
+    assert smon_agent.parse_stat(line, 0.01, 4096) == (77, 22, (14 + 15) * 0.01, 24 * 4096, b"a) R 1) (b", b"S")
 
 
 def rows_of(*figures):
@@ -107,17 +130,27 @@ def test_cpu_of_a_process_is_counted_since_the_last_cycle(before, percent):
     assert smon_agent.cpu_share(smon_agent.Seen(7, 1, 5.0, 0), before, 10.0) == pytest.approx(percent)
 
 
-def test_a_process_that_ended_between_the_looks_is_left_out():
+FACTS = [pytest.param(smon_agent.facts_linux, marks=linux_only), smon_agent.facts_psutil]
+
+
+@pytest.mark.parametrize("facts", FACTS)
+def test_a_process_that_ended_between_the_looks_is_left_out(machine, options, monkeypatch, facts):
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
-    assert smon_agent.process_row(child.pid, 0.0, 1) is None
+    ended = smon_agent.Seen(child.pid, 0, 0.0, 0, b"ended-long-before", b"S")
+    assert facts(ended) is None
+    monkeypatch.setattr(smon_agent, "process_source", lambda: (lambda: [ended], facts))
+    assert smon_agent.collect_processes(machine, options, {}) == []
 
 
-def test_a_process_that_hides_its_owner_is_shown_without(monkeypatch):
-    def denied(self):
-        raise psutil.AccessDenied(self.pid)
+@pytest.mark.parametrize("facts", FACTS)
+def test_a_process_that_hides_its_owner_is_shown_without(monkeypatch, facts):
+    def denied(*_):
+        raise psutil.AccessDenied(os.getpid()) if facts is smon_agent.facts_psutil else PermissionError(13, "Denied")
+    seen = smon_agent.Seen(os.getpid(), 0, 0.0, 0, b"agent", b"R")
     monkeypatch.setattr(psutil.Process, "username", denied)
-    row = smon_agent.process_row(os.getpid(), 0.0, 1 << 30)
+    monkeypatch.setattr(smon_agent, "user_name", denied)
+    row = smon_agent.process_row(seen, 0.0, 1 << 30, *facts(seen))
     assert (row["username"], row["pid"], bool(row["name"])) == (None, os.getpid(), True)
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import smon_agent
-from tests.agent.fake_hub import API_KEY, SERVER_ID, FakeHub, Reply, refusal
+from tests.agent.fake_hub import API_KEY, SERVER_ID, FakeHub, Reply, refusal, store_then_reset
 from tests.support.processes import until
 
 
@@ -63,6 +63,17 @@ def test_it_does_not_register_when_the_key_could_not_be_kept(config, fake_hub, m
     with pytest.raises(smon_agent.HubError, match="could not be kept"):
         smon_agent.register(smon_agent.Hub(loaded, lambda answer: None), loaded)
     assert fake_hub.requests == []
+
+
+def test_a_registration_whose_answer_was_lost_is_not_repeated_at_once(config, fake_hub):
+    loaded = config({"dashboard_url": fake_hub.url})
+    hub = smon_agent.Hub(loaded, lambda answer: None)
+    hub.follow(loaded.now)
+    fake_hub.next("/api/register", store_then_reset)
+    hub.call(hub.bulk, "GET", "/api/ping")
+    with pytest.raises(smon_agent.HubError, match="can not be reached"):
+        smon_agent.register(hub, loaded)
+    assert len(fake_hub.calls("/api/register")) == 1 and loaded.now.api_key == ""
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import hashlib
 import hmac
 import json
@@ -12,6 +13,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 import zlib
 
@@ -84,6 +86,57 @@ def test_a_damaged_file_is_set_aside_and_the_others_are_sent(spool, tmp_path):
     assert files(tmp_path, "rejected") == [cut, flipped]
 
 
+@pytest.fixture
+def stumbling(monkeypatch):
+    """Names of files that the disk does not give for now."""
+    names, read = set(), smon_agent.read_bytes
+
+    def stumble(path):
+        if os.path.basename(path) in names:
+            raise OSError(errno.EMFILE, "Too many open files", path)
+        return read(path)
+    monkeypatch.setattr(smon_agent, "read_bytes", stumble)
+    return names
+
+
+def test_a_sample_that_can_not_be_read_now_is_kept_for_later_and_said_once(spool, tmp_path, stumbling, caplog):
+    names = [add(spool) for _ in range(3)]
+    stumbling.update(names[:2])
+    assert [name for name, _ in spool.oldest(10)] == names[2:] and spool.has_ready()
+    spool.done(names[2])
+    assert not spool.has_ready() and spool.oldest(10) == [] and len(spool) == 2
+    names.append(add(spool))
+    assert [name for name, _ in spool.oldest(10)] == names[3:]
+    assert (spool.rejected, caplog.text.count("can not be read"), files(tmp_path, "rejected")) == (0, 1, [])
+    stumbling.clear()
+    names.append(add(spool))
+    assert [name for name, _ in spool.oldest(10)] == names[:2] + names[3:]
+
+
+def test_samples_that_can_not_be_read_now_keep_the_sender_at_rest(config, fake_hub, tmp_path, stumbling):
+    loaded = config({"dashboard_url": fake_hub.url, "server_id": "s", "api_key": "smk_1"})
+    sender = smon_agent.Sender(loaded, smon_agent.Spool(str(tmp_path)), threading.Event())
+    sender.hub.follow(loaded.now)
+    spool = sender._spool
+    spool.bound(100, 1 << 20)
+    stumbling.add(add(spool))
+    assert sender.attempt() is True and sender.pause() is None
+    assert (len(spool), fake_hub.requests) == (1, [])
+    stumbling.clear()
+    add(spool, "2026-11-22T10:05:00.000Z")
+    assert sender.pause() == 0 and sender.attempt() is True
+    assert (len(spool), len(fake_hub.samples)) == (0, 2)
+
+
+def test_a_spool_that_becomes_far_smaller_is_cut_in_one_go(spool, tmp_path, caplog):
+    names = [add(spool) for _ in range(40)]
+    spool.bound(5, 1 << 20)
+    names.append(add(spool))
+    assert files(tmp_path) == names[-5:]
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said == "The spool is full: 36 of the oldest samples dropped, 36 since the start."
+
+
 def test_half_written_files_of_a_power_cut_are_removed(tmp_path):
     os.makedirs(tmp_path / "spool")
     (tmp_path / "spool" / "000000000001-20261122T100000000.json.gz.tmp").write_bytes(b"half")
@@ -152,6 +205,32 @@ def test_a_hub_that_lost_nothing_is_sent_nothing(spool, newest):
 def test_a_hub_without_any_sample_is_sent_the_whole_ring(spool):
     sent_ring(spool)
     assert spool.refill(None) is True and len(spool) == 3
+
+
+def test_lost_samples_leave_bytes_for_the_next_one(spool, tmp_path):
+    lost = [add(spool, stamp(1)) for _ in range(6)]
+    for name in lost:
+        spool.done(name)
+    spool.bound(100, 3 * max(os.path.getsize(tmp_path / "sent" / name) for name in lost) + 2)
+    assert spool.refill(None) is True and files(tmp_path) == lost[:2]
+    last = add(spool, "2026-11-22T10:00:00.000Z")
+    assert (files(tmp_path), spool.dropped) == ([*lost[:2], last], 0)
+
+
+def test_a_small_spool_takes_lost_samples_back_as_it_has_room_and_drops_none(spool, tmp_path):
+    lost = [add(spool, stamp(1)) for _ in range(12)]
+    for name in lost:
+        spool.done(name)
+    spool.bound(5, 1 << 20)
+    waited = add(spool, stamp(0))
+    assert spool.refill(None) is True
+    assert files(tmp_path) == [*lost[:3], waited]
+    last, sent = add(spool, stamp(0)), []
+    while spool.has_ready():
+        assert len(spool) <= 5
+        sent += [name for name, _ in spool.oldest(1)]
+        spool.done(sent[-1])
+    assert (sorted(sent), spool.dropped) == ([*lost, waited, last], 0) and len(sent) == len(set(sent))
 
 
 def full(path, data):

@@ -288,6 +288,21 @@ def test_a_certificate_of_the_sites_own_is_trusted_when_named(start, tls_hub, ce
     assert len(tls_hub.samples) == 1 and "WARNING" not in agent.log
 
 
+def test_a_key_with_a_password_is_an_error_and_never_asked_for(tls_hub, certificate, tmp_path):
+    """Without a terminal OpenSSL would take the password from the standard input: it holds the right one."""
+    locked = tmp_path / "locked.pem"
+    subprocess.run([needs.program("openssl", why="keys are locked with it"), "rsa", "-aes256", "-passout", "pass:1234",
+                    "-in", str(certificate / "key.pem"), "-out", str(locked)], check=True, stderr=subprocess.DEVNULL)
+    (tmp_path / "config.json").write_text(json.dumps({
+        "dashboard_url": tls_hub.url, "ca_file": str(certificate / "cert.pem"), "client_key": str(locked),
+        "client_cert": str(certificate / "cert.pem")}))
+    done = subprocess.run([sys.executable, smon_agent.__file__, str(tmp_path / "config.json"), "--check"],
+                          input=b"1234\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+                          timeout=20, check=False)
+    assert done.returncode == 1 and b"client_cert and client_key do not fit or have a password" in done.stdout
+    assert b"pass phrase" not in done.stderr + done.stdout
+
+
 def test_an_unchecked_certificate_is_warned_about_at_each_start(start, tls_hub):
     warning = "verify_ssl is false: anybody on the way can pose as " + tls_hub.url
     for starts in (1, 2):
