@@ -162,7 +162,7 @@ function longestSilence(all) {
 
 function alertedOn(all, field) {
   const number = all.filter((server) => server[field] > 0).length;
-  return number ? "on " + count(number, "server") : "none open";
+  return number ? "on " + count(number, "server") : "not judged yet"; // this version has no rules: zero is no all-clear
 }
 
 function summaryCards() {
