@@ -198,6 +198,8 @@ class Engine:
             jobs = self._next_group()
             stopping = not jobs or jobs[-1] is None
             self._commit([job for job in jobs if job is not None])
+            if self._loop:  # what the loop made is freed where its memory is at home
+                self._call_soon(jobs.clear)
             if stopping:
                 break
         if self._writer is not None:
