@@ -196,7 +196,7 @@ class Engine:
     def _write_for_ever(self) -> None:
         while True:
             jobs = self._next_group()
-            stopping = not jobs or jobs[-1] is None
+            stopping = jobs[-1] is None
             self._commit([job for job in jobs if job is not None])
             if self._loop:  # what the loop made is freed where its memory is at home
                 self._call_soon(jobs.clear)

@@ -22,6 +22,7 @@ import bottle
 from .. import auth, ingest, settings, shapes
 from ..errors import HubError
 from ..http import Reply
+from ..shapes import Shape
 from ..store import engine
 from ..store.details import encode
 from . import pages
@@ -192,7 +193,7 @@ class Application:
 
     def _answer(self, route: Route, environ: Environ, params: Dict[str, str]) -> Any:
         caller = environ.get("smon.caller") or self._verify(route, environ)
-        body = None if route.body is None else _body(route, environ)
+        body = None if route.body is None else _body(route.body, route.body_bytes, environ)
         query = _query(route, environ["QUERY_STRING"])
         return route.handler(self._hub, Call(caller, params, query, body, self._hub.now()))
 
@@ -291,12 +292,13 @@ def _check_type(route: Route, environ: Environ) -> None:
         raise HubError("unsupported_type", "The body must be sent as Content-Type: %s." % wanted)
 
 
-def _body(route: Route, environ: Environ) -> Any:
-    """The declared members of the JSON body. Raises HubError."""
-    if route.body is FILE:
-        return _raw(environ, route.body_bytes)
-    given = shapes.parse(_inflated(environ, _raw(environ, route.body_bytes), route.body_bytes))
-    return given if route.body is ANY or route.body is None else shapes.clean(route.body, given)
+def _body(shape: Shape, most: int, environ: Environ) -> Any:
+    """The declared members of the JSON body, or what the handler checks itself. Raises HubError."""
+    raw = _raw(environ, most)
+    if shape is FILE:
+        return raw
+    given = shapes.parse(_inflated(environ, raw, most))
+    return given if shape is ANY else shapes.clean(shape, given)
 
 
 def _raw(environ: Environ, most: int) -> bytes:
