@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, NamedTuple
 
-from . import clock
+from . import clock, rollup
 from .auth import is_loopback
 from .errors import HubError
 from .fleet import Server
@@ -99,6 +99,11 @@ class Jobs:
         """Delete the rows of removed servers; how many went."""
         return self._sliced(lambda db: servers.sweep(db, SLICE_ROWS))
 
+    def roll_up(self) -> int:
+        """Bring the samples that came since the last time into the coarse history; how many that were."""
+        now, keep = self._hub.now(), self._hub.settings
+        return self._sliced(lambda db: rollup.roll(db, keep, now))
+
     def trim_live(self) -> int:
         """Delete near-live samples that are older than their server's agent asked for."""
         now = self._hub.now()
@@ -106,7 +111,7 @@ class Jobs:
             db, server.row["id"], now - server.row["live_minutes"] * clock.MINUTE, SLICE_ROWS))
 
     def clean_up(self) -> Dict[str, int]:
-        """Remove what is past its retention: how many samples, details and service changes went.
+        """Remove what is past its retention: how many rows of each kind went.
 
         Raises HubError("conflict") while the wall clock can not be believed, and when a clean-up is under way.
         """
@@ -141,6 +146,8 @@ class Jobs:
         gone = {
             "samples": self._each_server(lambda db, server: series.drop_samples(
                 db, server.row["id"], before, _newest(server), SLICE_ROWS)),
+            "rollups": self._each_server(lambda db, server: rollup.drop(
+                db, server.row["id"], keep, now, SLICE_ROWS)),
             "details": self._sliced(lambda db: series.drop_details(db, plain_before, SLICE_ROWS)),
             "service_changes": self._each_server(lambda db, server: services.drop_changes(
                 db, server.row["id"], before, SLICE_ROWS)),
@@ -149,7 +156,8 @@ class Jobs:
             self._hub.engine.write(lambda db: options.note(db, CLEANED_FACT, str(now)), frees=True)
             self._sliced(series.give_back)
         if any(gone.values()):
-            log.info("Removed %(samples)d samples, details of %(details)d, %(service_changes)d service changes.", gone)
+            log.info("Removed %(samples)d samples, %(rollups)d averages, details of %(details)d samples, "
+                     "%(service_changes)d service changes.", gone)
         return gone
 
     def _each_server(self, work: Callable[[Any, Server], int]) -> int:
@@ -180,5 +188,6 @@ JOBS = (
     Job("settle", 20, Jobs.settle),  # first: also the last thing that is done
     Job("sweep", 300, Jobs.sweep),
     Job("trim_live", 60, Jobs.trim_live),
+    Job("roll_up", 3_600, Jobs.roll_up),  # before the clean-up, which takes what it is made of
     Job("clean_up", 3_600, Jobs.clean_up),
 )

@@ -35,6 +35,8 @@ SETTINGS = (
     Setting("registration_mode", str, "approve", "Who may register a server without being let in by hand.",
             "Servers", choices=("approve", "open", "closed")),
     Setting("data_retention_days", int, 30, "Days to keep samples.", "Retention", min=1, max=3_650),
+    Setting("rollup_retention_days", int, 365, "Days to keep averages of 10 minutes (90 at most), hours and days; "
+            "never fewer than data_retention_days.", "Retention", min=1, max=3_650),
     Setting("process_retention_days", int, 7, "Days to keep disks and processes with their samples.",
             "Retention", min=1, max=3_650),
     Setting("dashboard_refresh_seconds", int, 30, "Seconds between two looks of an open page.", "Page",

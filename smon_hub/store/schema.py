@@ -59,6 +59,33 @@ CREATE TABLE samples (
 -- Finds the details that are past their keep, however late they came.
 CREATE INDEX samples_with_details ON samples (at) WHERE details IS NOT NULL;
 
+-- A row is what a server's numbers were on average, and the range of some, over `step` seconds from `at` on, and of how
+-- many samples that was made.
+CREATE TABLE rollups (
+    server INTEGER NOT NULL,
+    step INTEGER NOT NULL,
+    at BIGINT NOT NULL,
+    samples BIGINT NOT NULL,
+    cpu_percent DOUBLE PRECISION,
+    memory_percent DOUBLE PRECISION,
+    memory_used DOUBLE PRECISION,
+    memory_free DOUBLE PRECISION,
+    swap_percent DOUBLE PRECISION,
+    load_1 DOUBLE PRECISION,
+    disk_percent DOUBLE PRECISION,
+    bytes_sent_per_sec DOUBLE PRECISION,
+    bytes_recv_per_sec DOUBLE PRECISION,
+    read_bytes_per_sec DOUBLE PRECISION,
+    write_bytes_per_sec DOUBLE PRECISION,
+    cpu_min DOUBLE PRECISION,
+    cpu_max DOUBLE PRECISION,
+    memory_min DOUBLE PRECISION,
+    memory_max DOUBLE PRECISION,
+    disk_min DOUBLE PRECISION,
+    disk_max DOUBLE PRECISION,
+    PRIMARY KEY (server, step, at)
+) WITHOUT ROWID;
+
 -- A row is one near-live sample; kept for minutes.
 CREATE TABLE live (
     server INTEGER NOT NULL,

@@ -13,7 +13,7 @@ HISTORY_POINTS_MAX = 1_500
 PAGES_GIVEN_BACK = 2_000     # 8 MB at a time
 ROWS_AT_ONCE = 32            # in one statement: 32 x 21 values stay below the 999 of an old SQLite
 MOMENTS_TRIED = 1_000        # milliseconds looked at for a free one
-STEP_SECONDS = (10, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200, 86_400, 604_800)
+STEP_SECONDS = (10, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200, 86_400, 604_800)
 SAMPLE_COLUMNS = ("server", "at", *metrics.KEYS, "details")
 LIVE_NUMBERS = ("cpu_percent", "cpu_per_core", "cpu_freq_mhz", "memory_percent", "memory_used", "memory_available",
                 "swap_percent", "swap_used", "bytes_sent_per_sec", "bytes_recv_per_sec", "packets_sent_per_sec",
@@ -108,27 +108,36 @@ def younger(db: Database, row_id: int) -> Iterator[Sample]:
 
 # --- history --------------------------------------------------------------------------------------------------------
 
-def history(db: Database, server: int, since: int, until: int) -> Tuple[List[Dict[str, Any]], int]:
-    """The points of a span, oldest first, and the seconds of a bucket: 0 while each point is one sample.
-
-    At most HISTORY_POINTS_MAX points: more samples than that are averaged in buckets aligned to the clock.
-    """
+def few(db: Database, server: int, since: int, until: int) -> bool:
+    """Whether a span holds so few samples that each can be a point of a history."""
     count = db.execute("SELECT COUNT(*) FROM samples WHERE server = ? AND at > ? AND at <= ?",
                        [server, since, until]).fetchone()[0]
-    if count <= HISTORY_POINTS_MAX:
-        found = db.execute("SELECT at, %s FROM samples WHERE server = ? AND at > ? AND at <= ? ORDER BY at"
-                           % ", ".join(metrics.KEYS), [server, since, until])
-        return [_point(metrics.KEYS, values) for values in found], 0
-    step = _step(until - since)
-    return _buckets(db, server, since, until, step), step
+    return count <= HISTORY_POINTS_MAX
 
 
-def _step(span: int) -> int:
+def points(db: Database, server: int, since: int, until: int) -> List[Dict[str, Any]]:
+    """The samples of a span, oldest first."""
+    found = db.execute("SELECT at, %s FROM samples WHERE server = ? AND at > ? AND at <= ? ORDER BY at"
+                       % ", ".join(metrics.KEYS), [server, since, until])
+    return [_point(metrics.KEYS, values) for values in found]
+
+
+def page(db: Database, server: int, after: int, until: int, most: int) -> List[Tuple[Any, ...]]:
+    """At most `most` samples of a span, oldest first, as (at, the values in the order of metrics.KEYS).
+
+    Read to its end at once: a long reader that goes from page to page holds up no checkpoint.
+    """
+    return db.execute("SELECT at, %s FROM samples WHERE server = ? AND at > ? AND at <= ? ORDER BY at LIMIT ?"
+                      % ", ".join(metrics.KEYS), [server, after, until, most]).fetchall()
+
+
+def step(span: int) -> int:
     """The finest bucket, in seconds, of which a span of milliseconds holds few enough."""
     return next((step for step in STEP_SECONDS if span <= step * 1000 * (HISTORY_POINTS_MAX - 1)), STEP_SECONDS[-1])
 
 
-def _buckets(db: Database, server: int, since: int, until: int, step: int) -> List[Dict[str, Any]]:
+def buckets(db: Database, server: int, since: int, until: int, step: int) -> List[Dict[str, Any]]:
+    """The samples of a span averaged in buckets of `step` seconds that are aligned to the clock, oldest first."""
     keys, sums = [], []
     for metric in metrics.METRICS:
         keys.append(metric.key)

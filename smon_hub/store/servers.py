@@ -12,7 +12,7 @@ COLUMNS = ("uuid", "key_hash", "export_key", "hostname", "display_name", "group_
            "may_be_off", "approved", "live_minutes", "registered_at", "last_seen_at", "newest_sample")
 PAIRS_AT_ONCE = 400  # below the 999 values of an old SQLite
 FLAGS = ("may_be_off", "approved")
-REMOVED_FROM = {"samples": "at", "live": "at", "services": "name", "service_changes": "id",
+REMOVED_FROM = {"samples": "at", "rollups": "at", "live": "at", "services": "name", "service_changes": "id",
                 "agent_config": "revision"}  # every table that is keyed by server, and what tells its rows apart
 
 Row = Dict[str, Any]

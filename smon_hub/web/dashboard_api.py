@@ -6,7 +6,7 @@ import hashlib
 import threading
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from .. import clock, fleet, intake, settings
+from .. import clock, fleet, intake, rollup, settings
 from ..bodies import DISK_IO_RATE, NETWORK_RATE, PROCESS
 from ..errors import HubError
 from ..store import agent_config, details, series, servers, services
@@ -88,7 +88,7 @@ def server(hub: Hub, call: Call) -> Dict[str, Any]:
     """One server: state, history of the last hours, processes now or at a moment, services."""
     found = _find(hub, call)
     db, row_id = hub.engine.read(), found.row["id"]
-    history, step = series.history(db, row_id, call.now - call.query["hours"] * clock.HOUR,
+    history, step = rollup.history(db, row_id, call.now - call.query["hours"] * clock.HOUR,
                                    call.now + clock.HOUR)
     moment = call.query["at"]
     shown = series.nearest(db, row_id, moment) if moment is not None else _newest(hub, found)

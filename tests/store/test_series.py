@@ -88,52 +88,6 @@ def test_younger_samples_come_in_the_order_of_their_arrival(engine, db):
     assert series.sample(db, 1).at == TEN + 5 and series.sample(db, 9) is None
 
 
-# --- history ----------------------------------------------------------------------------------------------------------
-
-def minutes(engine, count, step=clock.MINUTE, first=TEN):
-    add(engine, *(row(first + number * step, cpu=float(number % 7)) for number in range(count)))
-
-
-def test_few_samples_are_shown_one_by_one(engine, db):
-    minutes(engine, 1500)
-    points, step = series.history(db, 1, TEN - 1, TEN + clock.DAY * 2)
-    assert (len(points), step) == (1500, 0)
-    assert points[0] == dict({key: None for key in metrics.KEYS}, timestamp="2026-11-22T10:00:00Z", cpu_percent=0.0,
-                             memory_percent=2.0)
-
-
-def test_the_span_is_open_at_its_beginning_and_closed_at_its_end(engine, db):
-    add(engine, *(row(TEN + number * clock.SECOND) for number in range(4)))
-    points, _ = series.history(db, 1, TEN, TEN + 2 * clock.SECOND)
-    assert [point["timestamp"] for point in points] == ["2026-11-22T10:00:01Z", "2026-11-22T10:00:02Z"]
-
-
-@pytest.mark.parametrize("count, step", [(1501, clock.MINUTE), (3000, 10 * clock.SECOND), (2000, clock.HOUR)])
-def test_many_samples_are_buckets_and_never_more_than_a_chart_can_show(engine, db, count, step):
-    minutes(engine, count, step)
-    points, seconds = series.history(db, 1, TEN - 1, TEN + count * step)
-    assert seconds in series.STEP_SECONDS and 1 < len(points) <= series.HISTORY_POINTS_MAX
-    assert all(clock.parse(point["timestamp"]) % (seconds * 1000) == 0 for point in points)
-
-
-def test_buckets_say_mean_smallest_and_largest(engine, db):
-    minutes(engine, 1600)
-    points, seconds = series.history(db, 1, TEN - 1, TEN + 1600 * clock.MINUTE)
-    assert seconds == 120
-    assert [points[0][key] for key in ("cpu_percent", "cpu_min", "cpu_max", "memory_percent")] == [0.5, 0.0, 1.0, 2.0]
-    assert points[0]["disk_percent"] is points[0]["disk_max"] is None
-
-
-def test_buckets_are_the_same_whenever_they_are_asked_for(engine, db):
-    minutes(engine, 1700)
-    span = 1650 * clock.MINUTE
-    first, _ = series.history(db, 1, TEN - 1, TEN - 1 + span)
-    again, _ = series.history(db, 1, TEN - 1, TEN - 1 + span)
-    moved, _ = series.history(db, 1, TEN + 7 * clock.SECOND, TEN + 7 * clock.SECOND + span)
-    assert first == again
-    assert moved[1:-1] == first[1:len(moved) - 1]  # the first and last ones are cut where the span ends
-
-
 # --- keeping it bounded -----------------------------------------------------------------------------------------------
 
 def test_a_slice_drops_the_oldest_but_never_the_one_to_keep(engine, db):
