@@ -27,6 +27,8 @@ from __future__ import annotations
 import argparse
 import datetime
 import fnmatch
+import functools
+import heapq
 import io
 import json
 import logging
@@ -320,11 +322,13 @@ class Config:
         """Take up what changed on disk; a broken file is one log line and changes nothing."""
         with self._lock:
             try:
-                lost = self._unsaved or self._lost_identity(self._given())
+                given = self._given()
+                lost = self._unsaved or self._lost_identity(given)
                 if lost:
                     self.learn(lost)
                     self._unsaved = {}
-                self._load(self._given())
+                else:
+                    self._load(given)
                 self._complaint = ""
             except (ConfigError, OSError) as error:
                 if str(error) != self._complaint:
@@ -450,11 +454,13 @@ class OneLine(logging.Formatter):
 # ---------------------------------------------------------------------------------------------------------- collect
 
 CGROUP = "/sys/fs/cgroup"
+BLOCK, DISKSTATS = "/sys/block", "/proc/diskstats"
 COLLECTOR_SECONDS = 10  # a subject that takes longer is reported as late and the sample goes without it
 MOUNT_SECONDS = 3       # a dead network mount never answers,
 MOUNTS_SECONDS = 6      # and there may be many: the last one tried still ends within COLLECTOR_SECONDS
 PRIME_SECONDS = 0.5     # the first sample needs two readings of the CPU; later ones use the last cycle's
 SKIPPED_FILE_SYSTEMS = {"squashfs", "iso9660", "udf", "erofs", "cramfs", "autofs", ""}  # always full, or no medium
+SECTOR_BYTES = 512      # what /proc/diskstats counts in, whatever the disk's own sectors are
 SUBJECTS_MAX = {"disks": 256, "services": 2000}  # what a hub takes in one sample,
 ERRORS_MAX = 50                                  # and of complaints about it
 
@@ -525,6 +531,7 @@ class Machine:
         self.quota_use: tuple | None = None
         self.processes: dict = {}
         self.processes_at = 0.0
+        self.memory_total = 0
         self.network = Rates()
         self.disk_io = Rates()
         self.systemd = Systemd()
@@ -567,9 +574,9 @@ def reason(error: BaseException) -> str:
 
 
 def read_text(path: str) -> str:
-    """A small file of the kernel's."""
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read()
+    """A small file of the kernel's, without the buffers and questions of a text file."""
+    with open(path, "rb", buffering=0) as file:
+        return file.read().decode("utf-8", "replace")
 
 
 def collect_cpu(machine: Machine, options, errors: dict) -> dict:
@@ -582,6 +589,11 @@ def collect_cpu(machine: Machine, options, errors: dict) -> dict:
     if not cores:
         return {"cpu_percent": busy_percent(before, machine.cpu_times), "cpu_count": count}
     return {"cpu_percent": quota_percent(last, machine.quota_use, cores), "cpu_count": min(count, math.ceil(cores))}
+
+
+def summed(cores: list):
+    """The times of all cores as one."""
+    return type(cores[0])(*map(sum, zip(*cores)))
 
 
 def busy_percent(before, after) -> float:
@@ -619,6 +631,7 @@ def collect_memory(machine: Machine, options, errors: dict) -> dict:
     """Memory of the machine, or of the container where that has a limit of its own."""
     memory = psutil.virtual_memory()
     total, used, available, percent = memory.total, memory.used, memory.available, memory.percent
+    machine.memory_total = total
     limit, taken = cgroup_memory()
     machine.source["memory"] = "cgroup" if limit and limit < total else "host"
     if machine.source["memory"] == "cgroup":
@@ -644,8 +657,27 @@ def cgroup_memory() -> tuple:
 
 def collect_swap(machine: Machine, options, errors: dict) -> dict:
     """Swap space; all zero where there is none."""
+    total, used, percent = swap_space()
+    return {"swap_total": total, "swap_used": used, "swap_percent": percent}
+
+
+def swap_space() -> tuple:
+    """(total, used, percent)."""
+    return swap_linux(read_text("/proc/meminfo")) if os.path.exists("/proc/meminfo") else swap_psutil()
+
+
+def swap_linux(text: str) -> tuple:
+    """The same of /proc/meminfo alone: psutil reads the counters of paging as well."""
+    found = dict(re.findall(r"^(SwapTotal|SwapFree): +(\d+) kB$", text, re.M))
+    total = 1024 * int(found.get("SwapTotal", 0))
+    used = total - 1024 * int(found.get("SwapFree", 0))
+    return total, used, round(100 * used / total, 1) if total else 0.0
+
+
+def swap_psutil() -> tuple:
+    """The same for other systems."""
     swap = psutil.swap_memory()
-    return {"swap_total": swap.total, "swap_used": swap.used, "swap_percent": swap.percent}
+    return swap.total, swap.used, swap.percent
 
 
 def collect_system(machine: Machine, options, errors: dict) -> dict:
@@ -736,7 +768,26 @@ def collect_disk_io(machine: Machine, options, errors: dict) -> dict:
 
 
 def disk_counters() -> dict:
-    """The counters of all disks together; psutil leaves partitions out of that sum. {} where there is no disk."""
+    """The four counters by disk, without partitions; {} where there is no disk."""
+    return disk_counters_linux() if os.path.exists(DISKSTATS) else disk_counters_psutil()
+
+
+def disk_counters_linux() -> dict:
+    """What /proc/diskstats counts, in sectors and requests, of the disks themselves."""
+    rows = {row[2]: row for row in map(str.split, read_text(DISKSTATS).splitlines())}
+    return {name: (int(rows[name][5]) * SECTOR_BYTES, int(rows[name][9]) * SECTOR_BYTES,
+                   int(rows[name][3]), int(rows[name][7])) for name in disks_among(tuple(rows))}
+
+
+@functools.lru_cache(maxsize=1)
+def disks_among(names: tuple) -> list:
+    """Which are devices: partitions and the volumes built upon disks would count the same bytes again."""
+    whole = [name for name in names if os.path.isdir(f"{BLOCK}/{name.replace('/', '!')}")]
+    return [name for name in whole if os.path.exists(f"{BLOCK}/{name.replace('/', '!')}/device")] or whole
+
+
+def disk_counters_psutil() -> dict:
+    """The sum of all disks, as other systems have it."""
     total = psutil.disk_io_counters(perdisk=False, nowrap=False)
     return {"all": (total.read_bytes, total.write_bytes, total.read_count, total.write_count)} if total else {}
 
@@ -744,13 +795,14 @@ def disk_counters() -> dict:
 def collect_processes(machine: Machine, options, errors: dict) -> list:
     """The top processes by CPU since the last cycle and by memory: a cheap look at all, a full one at the chosen."""
     now = time.monotonic()
+    user_name.cache_clear()
     scan, facts = process_source()
     rows, elapsed = list(scan()), now - machine.processes_at
     before, machine.processes_at = machine.processes, now
     machine.processes = {row.pid: (row.started, row.cpu_seconds) for row in rows}
     cpu = {row.pid: cpu_share(row, before, elapsed) for row in rows}
     chosen = sorted(pick(rows, cpu, options.top_processes_count), key=lambda row: (-cpu[row.pid], -row.rss))
-    memory = psutil.virtual_memory().total if chosen else 1
+    memory = machine.memory_total or psutil.virtual_memory().total
     described = ((seen, facts(seen)) for seen in chosen)
     return [process_row(seen, cpu[seen.pid], memory, *known) for seen, known in described if known]
 
@@ -765,8 +817,8 @@ def cpu_share(row: Seen, before: dict, elapsed: float) -> float:
 
 def pick(rows: list, cpu: dict, count: int) -> list:
     """`count` rows in total, in turn from the list by CPU and the list by memory, none twice."""
-    by_cpu = sorted(rows, key=lambda row: (-cpu[row.pid], -row.rss))[:count]
-    by_memory = sorted(rows, key=lambda row: (-row.rss, -cpu[row.pid]))[:count]
+    by_cpu = heapq.nlargest(count, rows, key=lambda row: (cpu[row.pid], row.rss))
+    by_memory = heapq.nlargest(count, rows, key=lambda row: (row.rss, cpu[row.pid]))
     chosen = dict.fromkeys(row for pair in zip(by_cpu, by_memory) for row in pair)
     return list(chosen)[:count]
 
@@ -817,8 +869,9 @@ def full_name(name: bytes, folder: str) -> str:
     return os.fsdecode(name)
 
 
+@functools.lru_cache(maxsize=256)
 def user_name(uid: int) -> str:
-    """The name of a user, or the number of one that this system does not know."""
+    """The name of a user, or the number of one that this system does not know; a directory may be slow to ask."""
     import pwd  # there is none on Windows
     try:
         return pwd.getpwuid(uid).pw_name
@@ -885,7 +938,6 @@ class Live:
 
     def __init__(self) -> None:
         self._cores = psutil.cpu_times(percpu=True)
-        self._all = psutil.cpu_times()
         self._sent, self._moved = Rates(), Rates()
         self._frequency: tuple = (None, -math.inf)
         self._failed: set = set()
@@ -905,8 +957,7 @@ class Live:
 
     def _cpu(self) -> dict:
         cores, self._cores = self._cores, psutil.cpu_times(percpu=True)
-        before, self._all = self._all, psutil.cpu_times()
-        return {"cpu_percent": busy_percent(before, self._all),
+        return {"cpu_percent": busy_percent(summed(cores), summed(self._cores)),
                 "cpu_per_core": [busy_percent(*pair) for pair in zip(cores, self._cores)],
                 "cpu_freq_mhz": self._frequency_mhz()}
 
@@ -926,8 +977,8 @@ class Live:
 
     @staticmethod
     def _swap() -> dict:
-        swap = psutil.swap_memory()
-        return {"swap_percent": swap.percent, "swap_used": swap.used}
+        _, used, percent = swap_space()
+        return {"swap_percent": percent, "swap_used": used}
 
     def _network(self) -> dict:
         return {"network_rate": self._sent.take(network_counters(), NETWORK_RATES)}
@@ -2141,7 +2192,8 @@ class Agent:
         return {"version": VERSION, "boot_id": self._boot_id, "sequence": sequence, "buffered": len(self.spool),
                 "dropped": self.spool.dropped, "errors": errors, "clean_shutdown": self._lock.was_clean,
                 "interval_minutes": options.collection_interval_minutes, "beat_seconds": self._beat_seconds(),
-                "live": options.live_enabled, "source": dict(self.machine.source)}
+                "live": options.live_enabled, "services_listed": bool(options.monitored_services),
+                "source": dict(self.machine.source)}
 
     def _beat_seconds(self) -> float:
         """The longest silence that the hub should expect."""

@@ -93,6 +93,18 @@ def test_a_long_name_is_taken_from_the_command_line_and_nothing_else_of_it(tmp_p
     assert smon_agent.full_name(b"gnome-keyring-d", str(tmp_path)) == name
 
 
+def test_the_share_of_memory_is_of_the_whole_machine(machine, options, fake_psutil):
+    """The total is that of this cycle's memory figures, or asked for where those failed."""
+    whole = smon_agent.collect_processes(machine, options, {})
+    total, memory = psutil.virtual_memory().total, psutil.virtual_memory()
+    row = max(whole, key=lambda row: row["memory_mb"])
+    assert row["memory_percent"] == pytest.approx(100 * row["memory_mb"] * 2 ** 20 / total, abs=0.02)
+    fake_psutil(virtual_memory=lambda: memory._replace(total=total * 2))
+    smon_agent.collect_memory(machine, options, {})
+    row = max(smon_agent.collect_processes(machine, options, {}), key=lambda row: row["memory_mb"])
+    assert row["memory_percent"] == pytest.approx(50 * row["memory_mb"] * 2 ** 20 / total, abs=0.02)
+
+
 @linux_only
 def test_a_user_without_a_name_is_shown_by_number():
     assert smon_agent.user_name(3987654321) == "3987654321"
@@ -205,7 +217,8 @@ def test_what_is_switched_off_is_not_looked_at(machine, options):
     assert (sample["processes"], sample["services"], errors) == ([], [], {})
 
 
-def test_a_machine_without_disks_or_interfaces_has_a_sample(machine, options, fake_psutil):
+def test_a_machine_without_disks_or_interfaces_has_a_sample(machine, options, fake_psutil, monkeypatch):
+    monkeypatch.setattr(smon_agent, "DISKSTATS", "/nowhere/diskstats")
     fake_psutil(disk_io_counters=lambda **_: None, net_io_counters=lambda **_: {}, disk_partitions=lambda all: [])
     sample, errors = machine.collect(options)
     assert sample["metrics"]["disks"] == [] and sample["metrics"]["network"] == {}
@@ -298,6 +311,72 @@ def test_a_single_mounted_file_is_no_disk(tmp_path):
     assert smon_agent.disk_row(Part("/dev/sda1", str(tmp_path / "hosts"), "ext4", "rw")) is None
 
 
+DISKSTATS = """\
+   7       0 loop0 90 0 90 0 90 0 90 0 0 0 0
+   8       0 sda 10 1 200 5 20 2 400 9 0 11 14 3 0 48 2 1 1
+   8       1 sda1 10 1 200 5 20 2 400 9 0 11 14 3 0 48 2 1 1
+ 104       0 cciss/c0d0 1 0 8 0 2 0 16 0 0 0 0
+ 253       0 dm-0 10 0 200 5 20 0 400 9 0 11 14
+"""
+
+
+@pytest.fixture
+def block(tmp_path, monkeypatch):
+    """A kernel with these whole disks; those with a * are devices: block("sda*", "dm-0")."""
+    def made(*names):
+        for name in names:
+            (tmp_path / "block" / name.strip("*") / ("device" if "*" in name else "")).mkdir(parents=True)
+        (tmp_path / "diskstats").write_text(DISKSTATS)
+        monkeypatch.setattr(smon_agent, "BLOCK", str(tmp_path / "block"))
+        monkeypatch.setattr(smon_agent, "DISKSTATS", str(tmp_path / "diskstats"))
+        smon_agent.disks_among.cache_clear()
+    yield made
+    smon_agent.disks_among.cache_clear()
+
+
+def test_no_byte_is_counted_again_for_a_partition_or_a_volume(block):
+    block("loop0", "sda*", "cciss!c0d0*", "dm-0")
+    assert smon_agent.disk_counters() == {"sda": (102400, 204800, 10, 20), "cciss/c0d0": (4096, 8192, 1, 2)}
+
+
+def test_a_machine_whose_disks_are_no_devices_shows_what_there_is(block):
+    block("loop0", "dm-0")
+    assert smon_agent.disk_counters() == {"loop0": (46080, 46080, 90, 90), "dm-0": (102400, 204800, 10, 20)}
+
+
+def test_a_disk_that_is_plugged_in_is_counted_from_then_on(block, monkeypatch, tmp_path):
+    block("sda*", "cciss!c0d0*")
+    without = [line for line in DISKSTATS.splitlines() if "cciss" not in line]
+    (tmp_path / "diskstats").write_text("\n".join(without))
+    assert set(smon_agent.disk_counters()) == {"sda"}
+    (tmp_path / "diskstats").write_text(DISKSTATS)
+    assert set(smon_agent.disk_counters()) == {"sda", "cciss/c0d0"}
+
+
+def test_other_systems_have_their_disks_from_psutil(monkeypatch, fake_psutil):
+    counted = namedtuple("Counted", "read_count write_count read_bytes write_bytes")
+    monkeypatch.setattr(smon_agent, "DISKSTATS", "/nowhere/diskstats")
+    fake_psutil(disk_io_counters=lambda perdisk, nowrap: counted(1, 2, 300, 400))
+    assert smon_agent.disk_counters() == {"all": (300, 400, 1, 2)}
+    fake_psutil(disk_io_counters=lambda perdisk, nowrap: None)
+    assert smon_agent.disk_counters() == {}
+
+
+@pytest.mark.parametrize("text, space", [
+    ("MemTotal: 9 kB\nSwapCached: 5 kB\nSwapTotal: 4000 kB\nSwapFree: 3000 kB\n", (4096000, 1024000, 25.0)),
+    ("SwapTotal: 0 kB\nSwapFree: 0 kB\n", (0, 0, 0.0)), ("MemTotal: 9 kB\n", (0, 0, 0.0))])
+def test_swap_is_what_the_kernel_says(text, space):
+    assert smon_agent.swap_linux(text) == space
+
+
+def test_both_ways_to_swap_agree():
+    assert smon_agent.swap_space()[0] == smon_agent.swap_psutil()[0] == psutil.swap_memory().total
+
+
+def test_the_cores_together_are_the_machine():
+    assert smon_agent.summed([Times(1, 2, 3, 4, 5), Times(10, 20, 30, 40, 50)]) == Times(11, 22, 33, 44, 55)
+
+
 def test_a_machine_with_many_dead_mounts_sends_a_sample_that_a_hub_takes(machine, options, monkeypatch):
     with_collector(monkeypatch, lambda machine, options, errors: errors.update(
         {"disk /mnt/%d" % number: "no answer" for number in range(500)}) or {})
@@ -363,12 +442,12 @@ def test_a_live_sample_has_every_field_and_starts_no_program(monkeypatch):
     assert all(rate is not None and rate >= 0 for rate in sample["network_rate"].values())
 
 
-def test_a_live_sample_lacks_only_what_fails(fake_psutil):
+def test_a_live_sample_lacks_only_what_fails(monkeypatch):
     live = smon_agent.Live()
 
     def broken():
         raise OSError(2, "No such file or directory")
-    fake_psutil(swap_memory=broken)
+    monkeypatch.setattr(smon_agent, "swap_space", broken)
     assert set(live.sample(30)) == LIVE_FIELDS - {"swap_percent", "swap_used"}
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 
+import psutil
 import pytest
 
 import smon_agent
@@ -41,13 +42,13 @@ def test_machines_that_start_together_do_not_call_together():
 
 
 def test_a_sample_says_who_sent_it(start, fake_hub):
-    start(live_enabled=True, minute_seconds=0.1)
+    start(live_enabled=True, minute_seconds=0.1, monitored_services=["sshd"])
     until(lambda: len(fake_hub.samples) >= 3, "Samples")
     first, second = [sample["agent"] for sample in list(fake_hub.samples.values())[:2]]
     assert dict(first, sequence=0, errors={}) == {
         "version": smon_agent.VERSION, "boot_id": smon_agent.boot_id(), "sequence": 0, "buffered": 0, "dropped": 0,
         "errors": {}, "clean_shutdown": True, "interval_minutes": 5, "beat_seconds": 0.25, "live": True,
-        "source": first["source"]}
+        "services_listed": True, "source": first["source"]}
     assert second["sequence"] == first["sequence"] + 1
 
 
@@ -209,6 +210,43 @@ def test_a_subject_that_hangs_for_ever_costs_neither_samples_nor_the_end(tmp_pat
     assert "memory_total" in list(fake_hub.samples.values())[0]["metrics"]
 
 
+BLOCKED = """
+import sys, threading
+sys.path.insert(0, sys.argv[1])
+import smon_agent
+smon_agent.COLLECTORS = (smon_agent.Collector("disks", "metrics", None, lambda *_: threading.Event().wait()),)
+smon_agent.BY_KEY["live_interval_seconds"] = smon_agent.BY_KEY["live_interval_seconds"]._replace(low=1)
+smon_agent.OPTIONS = tuple(smon_agent.BY_KEY.values())
+sys.exit(smon_agent.main(sys.argv[2:]))
+"""
+
+
+def test_live_samples_do_not_wait_for_a_cycle_that_hangs(tmp_path, fake_hub):
+    (tmp_path / "config.json").write_text(json.dumps({
+        "dashboard_url": fake_hub.url, "server_id": "s", "api_key": "smk_k", "live_enabled": True,
+        "live_interval_seconds": 1, "live_retention_minutes": 77}))
+    with ChildProcess([sys.executable, "-c", BLOCKED, str(ROOT), str(tmp_path / "config.json")], tmp_path / "out.log",
+                      cwd=tmp_path) as agent:
+        until(lambda: len(fake_hub.live) >= 3, "Live samples; it said: " + agent.log)
+        assert not fake_hub.samples and fake_hub.live[-1]["retention_minutes"] == 77
+        assert len({request.connection for request in fake_hub.calls("/api/metrics/live")}) == 1
+
+
+@pytest.mark.skipif(not hasattr(psutil.Process, "num_fds"), reason="there are no descriptors here")
+def test_no_trouble_leaves_a_file_open(start, fake_hub):
+    agent = start(minute_seconds=0.04, request_timeout_seconds=1)
+    until(lambda: len(fake_hub.samples) >= 5, "Samples")
+    process = psutil.Process(agent.pid)
+    before = max(process.num_fds() for _ in range(20))
+    for trouble in [hubs.reset, hubs.garbage, hubs.cut, hubs.endless, refusal(500), refusal(400), hubs.silence] * 2:
+        fake_hub.next("/api/metrics", trouble)
+    fake_hub.next("/api/ping", hubs.reset, hubs.cut, hubs.garbage)
+    until(lambda: not fake_hub._scripts["/api/metrics"], "The end of the trouble")
+    count = len(fake_hub.samples)
+    until(lambda: len(fake_hub.samples) >= count + 5, "Samples after it")
+    until(lambda: process.num_fds() <= before, "As many open files as before")
+
+
 def test_a_fault_in_a_loop_is_logged_and_the_loop_goes_on(agent, monkeypatch):
     runs = []
 
@@ -222,9 +260,48 @@ def test_a_fault_in_a_loop_is_logged_and_the_loop_goes_on(agent, monkeypatch):
     assert len(runs) == 3
 
 
-def test_a_sample_taken_while_the_clock_is_set_back_still_comes_last(agent, monkeypatch):
-    moments = ["2026-11-22T10:00:00.000Z", "2020-01-01T00:00:00.000Z"]
-    for moment in moments:
-        monkeypatch.setattr(smon_agent, "utc_now", lambda moment=moment: smon_agent.from_iso(moment))
+@pytest.fixture
+def wall_clock(monkeypatch):
+    """Set the clock on the wall, and that alone: wall_clock("2020-01-01T00:00:00.000Z")."""
+    def set_to(moment: str) -> None:
+        monkeypatch.setattr(smon_agent, "utc_now", lambda: smon_agent.from_iso(moment))
+        monkeypatch.setattr(smon_agent.time, "time", lambda: smon_agent.from_iso(moment).timestamp())
+    return set_to
+
+
+JUMPS = ["2026-11-22T10:00:00.000Z", "2020-01-01T00:00:00.000Z", "2038-06-01T00:00:00.000Z", "2026-11-22T10:30:00.000Z"]
+
+
+def test_samples_keep_their_order_whatever_the_clock_does(agent, wall_clock):
+    for moment in JUMPS:
+        wall_clock(moment)
         agent.collect()
-    assert [json.loads(payload)["collected_at"] for _, payload in agent.spool.oldest(10)] == moments
+    assert [json.loads(payload)["collected_at"] for _, payload in agent.spool.oldest(10)] == JUMPS
+    agent.spool.bound(2, 1 << 30)
+    agent.collect()
+    assert [json.loads(payload)["collected_at"] for _, payload in agent.spool.oldest(10)] == [JUMPS[3], JUMPS[3]]
+
+
+def test_a_clock_that_jumps_moves_no_figure_no_wait_and_no_cycle(agent, wall_clock, clock):
+    options = smon_agent.in_force({"collect_services": False})
+    agent.machine.collect(options)
+    agent.spool.add(agent.spool.next_sequence(), JUMPS[0], {})
+    agent.sender._postpone(smon_agent.HubError("busy", smon_agent.BUSY, 60))
+    waits = []
+    for moment in JUMPS:
+        wall_clock(moment)
+        clock["now"] += 10
+        metrics = agent.machine.collect(options)[0]["metrics"]
+        assert all(rate is not None and rate >= 0 for rate in metrics["network_rate"].values())
+        assert 0 <= metrics["cpu_percent"] <= 100
+        waits.append((agent._schedule.advance(agent._schedule.seconds), agent.sender.pause()))
+    steps = [[before - after for before, after in zip(*pair)] for pair in zip(waits, waits[1:])]
+    assert steps == [pytest.approx([10, 10])] * 3
+
+
+def test_the_beat_is_half_a_cycle_and_five_minutes_at_most(agent):
+    beats = []
+    for minutes in (5, 8, 60):
+        vars(agent.config.now)["collection_interval_minutes"] = minutes
+        beats.append(agent._beat_seconds() / smon_agent.MINUTE)
+    assert beats == [2.5, 4, 5]

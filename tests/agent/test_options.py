@@ -7,13 +7,14 @@ import logging
 import os
 import re
 import stat
+import types
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import smon_agent
-from tests.agent.fake_hub import FakeHub
+from tests.agent.fake_hub import FakeHub, refusal
 from tests.support import ROOT
 from tests.support.processes import until
 
@@ -112,7 +113,7 @@ def test_a_broken_file_changes_nothing_and_is_said_once(start, fake_hub):
         assert agent.config_path.read_text() == broken
     assert agent.log.count("must hold one JSON object") == 1
     agent.config_path.write_text(good.replace('"top_processes_count": 3', '"top_processes_count": 1'))
-    until(lambda: len(list(fake_hub.samples.values())[-1]["processes"]) == 1, "The repaired config")
+    until(lambda: len(newest(fake_hub)["processes"]) == 1, "The repaired config")
     assert len(fake_hub.calls("/api/register")) == 1
 
 
@@ -148,6 +149,73 @@ def test_an_option_of_sender_spool_and_log_takes_effect_at_the_next_cycle(config
     assert 99 < agent.sender.pause() <= 125
 
 
+def agent_of(config, tmp_path, **given) -> smon_agent.Agent:
+    """An agent in this process whose threads do not run."""
+    loaded = config(dict({"server_id": "s", "api_key": "smk_k"}, **given))
+    return smon_agent.Agent(loaded, smon_agent.Lock(str(tmp_path)), smon_agent.LogFile())
+
+
+def test_more_tries_without_a_longer_wait_count_at_once(config, tmp_path):
+    agent = agent_of(config, tmp_path, retry_attempts=1, retry_delay_seconds=10)
+    agent.spool.add(agent.spool.next_sequence(), "2026-11-22T10:00:00.000Z", {})
+
+    def third_wait() -> float:
+        for _ in range(3):
+            agent.sender._postpone(smon_agent.HubError("away"))
+        return agent.sender.pause()
+    assert 79 < third_wait() <= 100
+    rewritten(agent.config, dict(json.load(open(agent.config.path)), retry_attempts=9))
+    agent.apply()
+    assert agent.sender.pause() == 0
+    assert 9 < third_wait() <= 12.5
+
+
+def test_a_smaller_spool_counts_at_once(config, tmp_path):
+    agent = agent_of(config, tmp_path, spool_max_mb=50)
+
+    def add() -> None:
+        pad = os.urandom(400000).hex()  # 0.4 MB packed
+        agent.spool.add(agent.spool.next_sequence(), "2026-11-22T10:00:00.000Z", {"pad": pad})
+    for _ in range(4):
+        add()
+    assert (len(agent.spool), agent.spool.dropped) == (4, 0)
+    rewritten(agent.config, dict(json.load(open(agent.config.path)), spool_max_mb=1))
+    agent.apply()
+    add()
+    assert (len(agent.spool), agent.spool.dropped) == (2, 3)
+
+
+def test_the_heartbeat_can_be_switched_on_and_off_while_it_runs(start, fake_hub):
+    agent = start(ping_enabled=False, minute_seconds=0.2)
+    until(lambda: len(fake_hub.samples) >= 2, "Samples without heartbeats")
+    assert not fake_hub.calls("/api/ping")
+    agent.config_path.write_text(json.dumps(dict(agent.config, ping_enabled=True)))
+    until(lambda: fake_hub.calls("/api/ping"), "A heartbeat")
+    until(lambda: newest(fake_hub)["agent"]["beat_seconds"] == 0.5, "A sample that promises one")
+    agent.config_path.write_text(json.dumps(dict(agent.config, ping_enabled=False)))
+    until(lambda: newest(fake_hub)["agent"]["beat_seconds"] == 1.0, "A sample that promises none")
+    for path in ("/api/metrics", "/api/metrics/batch"):  # a sample that is taken would do for a heartbeat
+        fake_hub.always(path, refusal(500))
+    pings, waiting = len(fake_hub.calls("/api/ping")), agent.directory / "spool"
+    until(lambda: len(list(waiting.glob("*.gz"))) >= 3, "Samples that wait")
+    assert len(fake_hub.calls("/api/ping")) == pings
+
+
+def test_another_interval_and_name_for_it_count_at_the_next_cycle(start, fake_hub):
+    agent = start(minute_seconds=0.1)
+    until(lambda: fake_hub.samples, "A sample")
+    agent.config_path.write_text(json.dumps(dict(agent.config, collection_interval_minutes=8)))
+    until(lambda: newest(fake_hub)["agent"]["interval_minutes"] == 8, "A sample that says so")
+    moments = [smon_agent.from_iso(moment) for moment in list(fake_hub.samples)]
+    until(lambda: len(fake_hub.samples) >= len(moments) + 3, "Samples at the new pace")
+    later = [smon_agent.from_iso(moment) for moment in list(fake_hub.samples)][len(moments):]
+    assert all((after - before).total_seconds() > 0.65 for before, after in zip(later, later[1:]))
+
+
+def newest(hub) -> dict:
+    return list(hub.samples.values())[-1]
+
+
 def test_live_mode_can_be_switched_on_and_off_while_it_runs(start, fake_hub):
     agent = start(live_interval_seconds=5)
     until(lambda: fake_hub.samples, "A first sample")
@@ -155,7 +223,7 @@ def test_live_mode_can_be_switched_on_and_off_while_it_runs(start, fake_hub):
     agent.config_path.write_text(json.dumps(dict(agent.config, live_enabled=True)))
     until(lambda: fake_hub.live, "A live sample")
     agent.config_path.write_text(json.dumps(dict(agent.config, live_enabled=False)))
-    until(lambda: list(fake_hub.samples.values())[-1]["agent"]["live"] is False, "A sample that says so")
+    until(lambda: newest(fake_hub)["agent"]["live"] is False, "A sample that says so")
 
 
 def test_saved_files_are_private_and_whole(config, monkeypatch):
@@ -168,6 +236,19 @@ def test_saved_files_are_private_and_whole(config, monkeypatch):
         loaded.learn({"api_key": "smk_2"})
     assert json.load(open(loaded.path))["api_key"] == "smk_1"
     assert os.listdir(os.path.dirname(loaded.path)) == ["config.json"]
+
+
+def test_on_windows_an_access_list_stands_for_the_mode(monkeypatch):
+    ran = []
+    monkeypatch.setattr(smon_agent, "run_child", ran.append)
+    monkeypatch.setenv("USERNAME", "svc")
+    smon_agent.restrict_to_owner("config.json")
+    assert ran == []
+    monkeypatch.setattr(smon_agent, "os", types.SimpleNamespace(name="nt", path=os.path, environ=os.environ))
+    smon_agent.restrict_to_owner("config.json")
+    [command] = ran
+    assert command[0].endswith("icacls.exe") and command[1:4] == ["config.json", "/inheritance:r", "/grant:r"]
+    assert command[4:] == ["svc:F", "*S-1-5-18:F", "*S-1-5-32-544:F"]
 
 
 def test_nothing_wrong_is_ever_saved(config):

@@ -137,6 +137,17 @@ def test_a_spool_that_becomes_far_smaller_is_cut_in_one_go(spool, tmp_path, capl
     assert said == "The spool is full: 36 of the oldest samples dropped, 36 since the start."
 
 
+def test_a_sample_is_on_the_disk_before_it_has_its_name(spool, tmp_path, monkeypatch):
+    """Content, name, folder: a power cut after any of these steps finds the whole sample or none."""
+    steps, sync, rename = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: steps.append(
+        "folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "content") or sync(handle))
+    monkeypatch.setattr(os, "replace", lambda *paths: steps.append("name") or rename(*paths))
+    name = add(spool)
+    assert steps == ["content", "name", "folder"]
+    assert stat.S_IMODE((tmp_path / "spool" / name).stat().st_mode) == 0o600
+
+
 def test_half_written_files_of_a_power_cut_are_removed(tmp_path):
     os.makedirs(tmp_path / "spool")
     (tmp_path / "spool" / "000000000001-20261122T100000000.json.gz.tmp").write_bytes(b"half")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
-import ssl
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,7 +14,6 @@ from hypothesis import strategies as st
 import smon_agent
 from tests.agent import fake_hub as hubs
 from tests.agent.fake_hub import FakeHub, Reply, refusal
-from tests.support import needs
 from tests.support.processes import until
 
 OK = b'{"status": "ok"}'
@@ -254,61 +250,6 @@ def test_a_proxy_is_used_only_when_the_config_says_so(config, fake_hub, ten, mon
     assert fake_hub.requests[0].target == "http://hub.example:3000/smon/api/metrics/batch"
     assert fake_hub.requests[0].headers["proxy-authorization"] == "Basic dXNlcjpwQHNz"
     assert fake_hub.requests[0].headers["host"] == "hub.example:3000"
-
-
-# TLS
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory) -> Path:
-    openssl = needs.program("openssl", why="certificates are made with it")
-    folder = tmp_path_factory.mktemp("tls")
-    subprocess.run([openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(folder / "key.pem"),
-                    "-out", str(folder / "cert.pem"), "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
-                    "subjectAltName=IP:127.0.0.1"], check=True, stderr=subprocess.DEVNULL)
-    return folder
-
-
-@pytest.fixture
-def tls_hub(certificate):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(str(certificate / "cert.pem"), str(certificate / "key.pem"))
-    with FakeHub(tls=context) as hub:
-        yield hub
-
-
-def test_an_unknown_certificate_is_refused_and_named(start, tls_hub):
-    agent = start("--once", hub=tls_hub, retry_attempts=1)
-    assert agent.process.wait(20) == 3
-    assert tls_hub.requests == [] and re.search("certificate", agent.log)
-
-
-def test_a_certificate_of_the_sites_own_is_trusted_when_named(start, tls_hub, certificate):
-    agent = start("--once", hub=tls_hub, ca_file=str(certificate / "cert.pem"))
-    assert agent.process.wait(20) == 0
-    assert len(tls_hub.samples) == 1 and "WARNING" not in agent.log
-
-
-def test_a_key_with_a_password_is_an_error_and_never_asked_for(tls_hub, certificate, tmp_path):
-    """Without a terminal OpenSSL would take the password from the standard input: it holds the right one."""
-    locked = tmp_path / "locked.pem"
-    subprocess.run([needs.program("openssl", why="keys are locked with it"), "rsa", "-aes256", "-passout", "pass:1234",
-                    "-in", str(certificate / "key.pem"), "-out", str(locked)], check=True, stderr=subprocess.DEVNULL)
-    (tmp_path / "config.json").write_text(json.dumps({
-        "dashboard_url": tls_hub.url, "ca_file": str(certificate / "cert.pem"), "client_key": str(locked),
-        "client_cert": str(certificate / "cert.pem")}))
-    done = subprocess.run([sys.executable, smon_agent.__file__, str(tmp_path / "config.json"), "--check"],
-                          input=b"1234\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-                          timeout=20, check=False)
-    assert done.returncode == 1 and b"client_cert and client_key do not fit or have a password" in done.stdout
-    assert b"pass phrase" not in done.stderr + done.stdout
-
-
-def test_an_unchecked_certificate_is_warned_about_at_each_start(start, tls_hub):
-    warning = "verify_ssl is false: anybody on the way can pose as " + tls_hub.url
-    for starts in (1, 2):
-        agent = start("--once", hub=tls_hub, verify_ssl=False)
-        assert agent.process.wait(20) == 0
-        assert agent.log.count(warning) == starts
 
 
 def test_plain_http_to_another_machine_is_warned_about(config, caplog):

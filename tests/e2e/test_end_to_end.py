@@ -28,10 +28,18 @@ def with_metrics(server: dict) -> dict:
 
 @pytest.fixture(scope="module")
 def watched(hub, tmp_path_factory):
-    """What the hub shows of this machine after an agent ran on it, and psutil's network counters from before."""
-    before = psutil.net_io_counters()
+    """What the hub shows of this machine after an agent ran on it, and what psutil saw before and after that."""
+    before, known = psutil.net_io_counters(), processes()
     with AgentProcess(tmp_path_factory.mktemp("agent"), hub.url, minute_seconds=60) as agent:
-        return dict(first_sample(hub, agent), network_before=before)
+        shown = first_sample(hub, agent)
+    unchanged = dict(known.items() & processes().items())
+    return dict(shown, network_before=before, unchanged=unchanged)
+
+
+def processes() -> dict:
+    """{pid: (start, name, user)}. A process may take another name while it lives, and its number another process."""
+    found = psutil.process_iter(["create_time", "name", "username"])
+    return {one.pid: (one.info["create_time"], one.info["name"], one.info["username"]) for one in found}
 
 
 def test_the_hub_knows_who_this_machine_is(watched):
@@ -65,15 +73,10 @@ def test_the_disks_are_those_of_this_machine(watched):
 
 
 def test_the_processes_are_those_of_this_machine(watched):
-    seen = 0
-    for process in watched["processes"]:
-        try:
-            real = psutil.Process(process["pid"])
-            assert (process["name"], process["username"]) == (real.name(), real.username())
-            seen += 1
-        except psutil.NoSuchProcess:
-            continue  # it ended since
-    assert seen > 0
+    shown = {one["pid"]: (one["name"], one["username"]) for one in watched["processes"]}
+    real = {pid: known[1:] for pid, known in watched["unchanged"].items()}
+    both = shown.keys() & real.keys()
+    assert both and {pid: shown[pid] for pid in both} == {pid: real[pid] for pid in both}
 
 
 def test_live_figures_arrive_between_the_samples(hub, tmp_path):
