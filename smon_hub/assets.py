@@ -5,6 +5,7 @@ Only names found then can be asked for, so that no path can lead anywhere else.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import os
@@ -46,6 +47,12 @@ class Assets:
         for word, value in dict(words, static="/static/" + self.version).items():
             text = text.replace("$" + word, value)
         return text.encode("utf-8")
+
+
+@functools.lru_cache(maxsize=None)
+def template(name: str) -> str:
+    """A template as it is, for whoever fills it in with words that are not the hub's own."""
+    return _file(TEMPLATES + "/" + name).decode("utf-8")
 
 
 def _files(folder: str) -> Iterator[Tuple[str, bytes]]:

@@ -1,7 +1,8 @@
-"""Who is calling: agents by their keys, this machine by local trust. Counting and refusing is the web's business."""
+"""What proves who is calling: keys, passwords, tokens, and this machine's own address. Nothing is looked up here."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import ipaddress
@@ -16,19 +17,37 @@ import bcrypt
 from .fleet import Server
 
 BCRYPT_ROUNDS = 5            # 192 random bits need no slow hash, and 1,000 agents return in seconds
+PASSWORD_ROUNDS = 12         # a quarter of a second: what people remember can be guessed
 CACHE_MAX = 20_000           # verified keys; the one verified longest ago pays one hash again
 BEARER = re.compile(r"Bearer ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(smk_[0-9a-f]{32,128})")
 LOOPBACK_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
+API_TOKEN = re.compile(r"Bearer (smt_[0-9a-f]{64})")
+SESSION_COOKIE = "smon_session"
+SESSION = re.compile(r"(?:^|; *)%s=([0-9a-f]{64})(?:$|;)" % SESSION_COOKIE)
+CODE_MARKS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # 32 of them; none looks like another
 LOCAL_TOKEN = re.compile(r"Bearer (smh_[0-9a-f]{64})")
 FORWARDING = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED")  # how a proxy's headers begin
 
 
+ROLES = ("viewer", "admin")  # of people and their tokens; who has a later one may what the earlier ones may
+
+
 class Caller(NamedTuple):
-    """role: nobody, agent, viewer or admin. server: the agent's own. address: where the request came from."""
+    """role: nobody, agent, viewer or admin. server: the agent's own. address: where the request came from.
+
+    who: the name under which a change is noted. via: local, session or token. session: the digest of the cookie's.
+    """
 
     role: str
     address: str
     server: Any = None  # fleet.Server; always there when the role is agent
+    who: str = ""
+    via: str = ""
+    session: str = ""
+
+    def may(self, role: str) -> bool:
+        """Whether this caller has a role of people, or one above it."""
+        return self.role in ROLES[ROLES.index(role):]
 
 
 def new_key() -> str:
@@ -39,6 +58,65 @@ def new_key() -> str:
 def new_local_token() -> str:
     """What the command line shows a hub that runs: it lies in the data folder, for its owner alone."""
     return "smh_" + secrets.token_hex(32)
+
+
+def new_api_token() -> str:
+    """What a script shows instead of logging in; kept as its digest."""
+    return "smt_" + secrets.token_hex(32)
+
+
+def new_registration_token() -> str:
+    """What admits a server without approval; kept as its digest."""
+    return "smr_" + secrets.token_hex(24)
+
+
+def new_session() -> str:
+    """What the cookie of a browser that is logged in holds; kept as its digest."""
+    return secrets.token_hex(32)
+
+
+def new_setup_code() -> str:
+    """60 random bits that a person reads from one screen and types on another: `K7QM-2XHD-9RWT`."""
+    marks = [secrets.choice(CODE_MARKS) for _ in range(12)]
+    return "-".join("".join(marks[start:start + 4]) for start in (0, 4, 8))
+
+
+def is_setup_code(given: str, code: str) -> bool:
+    """However it was typed. No code is there to be shown once an account is."""
+    plain = re.sub(r"[^0-9A-Z]", "", given.upper())
+    return bool(code) and hmac.compare_digest(plain.encode("ascii"), code.replace("-", "").encode("ascii"))
+
+
+def digest(token: str) -> str:
+    """How a random token is kept and looked up: it has too many bits to be found from its SHA-256."""
+    return hashlib.sha256(token.encode("ascii")).hexdigest()
+
+
+def api_token(header: str) -> Optional[str]:
+    """The token of an Authorization header, or None when it holds none."""
+    found = API_TOKEN.fullmatch(header)
+    return found.group(1) if found else None
+
+
+def session(cookies: str) -> Optional[str]:
+    """The session of a Cookie header, or None when it holds none."""
+    found = SESSION.search(cookies)
+    return found.group(1) if found else None
+
+
+def password_hash(password: str) -> str:
+    return bcrypt.hashpw(_condensed(password), bcrypt.gensalt(PASSWORD_ROUNDS)).decode("ascii")
+
+
+def is_password(password: str, stored: Optional[str]) -> bool:
+    """Whether it is the one. Without a stored hash the answer is no, and takes as long."""
+    unknown = "$2b$%02d$%s" % (PASSWORD_ROUNDS, "." * 53)
+    return bcrypt.checkpw(_condensed(password), (stored or unknown).encode("ascii")) and stored is not None
+
+
+def _condensed(password: str) -> bytes:
+    """bcrypt reads 72 bytes at the most, and none after a NUL."""
+    return base64.b64encode(hashlib.sha256(password.encode("utf-8")).digest())
 
 
 def shows_local_token(header: str, token: str) -> bool:
@@ -91,13 +169,12 @@ class Keys:
         return hashlib.blake2b(key.encode("ascii"), key=self._secret, digest_size=16).digest()
 
 
-def locally_trusted(environ: Mapping[str, Any], trusted_proxies: Sequence[str]) -> bool:
+def is_local(environ: Mapping[str, Any]) -> bool:
     """Whether a request comes from a program on this machine that meant this machine.
 
     A loopback peer, a loopback Host (so no page of another origin, by DNS rebinding) and no sign of a proxy.
-    With trusted_proxies set nobody is: a proxy on this machine looks like this machine.
     """
-    return (not trusted_proxies and is_loopback(environ["REMOTE_ADDR"])
+    return (is_loopback(environ["REMOTE_ADDR"])
             and LOOPBACK_HOST.fullmatch(environ.get("HTTP_HOST", "")) is not None
             and not any(name.startswith(FORWARDING) for name in environ))
 
@@ -119,6 +196,35 @@ def client_address(environ: Mapping[str, Any], trusted_proxies: Sequence[str]) -
         if address not in trusted_proxies:
             break
     return address
+
+
+def reached_as(environ: Mapping[str, Any], trusted_proxies: Sequence[str]) -> Tuple[str, str]:
+    """(scheme, host) that the browser used, by what a proxy of ours says or by what we see."""
+    scheme, host = environ["wsgi.url_scheme"], environ.get("HTTP_HOST", "")
+    if environ["REMOTE_ADDR"] in trusted_proxies:
+        scheme = _last(environ.get("HTTP_X_FORWARDED_PROTO", "")) or scheme
+        host = _last(environ.get("HTTP_X_FORWARDED_HOST", "")) or host
+    return scheme.lower(), host.lower()
+
+
+def _last(words: str) -> str:
+    """What the nearest proxy added."""
+    return words.rpartition(",")[2].strip()
+
+
+def host_name(host: str) -> str:
+    """The name or address of a Host header without its port, in small letters, without the brackets of IPv6."""
+    found = re.fullmatch(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::[0-9]*)?", host)
+    return (found.group(1) or found.group(2) or "").rstrip(".").lower() if found else ""
+
+
+def is_address(name: str) -> bool:
+    """Whether a host is an IP address: no page of elsewhere can make a browser call us by one."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def limit_key(address: str) -> str:

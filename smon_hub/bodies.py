@@ -24,6 +24,7 @@ REGISTER = Shape(
     Field("display_name", str, "The name to show; the hostname when absent.", min=1),
     Field("group_name", str, "The group to list it in.", min=1),
     Field("tags", [str], "Words to find it by.", max=50),
+    Field("registration_token", str, "Admits the server without approval."),
 )
 
 DISK = Shape(
@@ -117,6 +118,7 @@ AGENT = Shape(
     Field("live", bool, "Whether near-live mode is on."),
     Field("errors", dict, "What each failing collector says."),
     Field("source", dict, "Where a number comes from: host or cgroup."),
+    Field("services_listed", bool, "Whether its settings name the services, so that each of them should run."),
 )
 
 SAMPLE = Shape(
@@ -161,6 +163,91 @@ SERVER_CHANGE = Shape(
     Field("may_be_off", bool, "Silence is normal for this machine."),
     Field("approved", bool, "Admits a server that waits for approval."),
     partial=True,
+)
+
+CHANNEL = Shape(
+    "channel",
+    Field("name", str, "What people call it.", min=1, max=100),
+    Field("enabled", bool, "Whether messages go there."),
+    Field("severities", [Field("", str, choices=("critical", "warning", "info"))], "Which alerts it is told of.",
+          max=3),
+    Field("groups", [str], "Groups of servers that it is told of; all when empty.", max=500),
+    Field("escalation", bool, "Whether it is told of critical alerts that nobody acknowledged."),
+    partial=True,
+)
+
+LOGIN = Shape(
+    "login",
+    Field("username", str, "Who logs in.", required=True),
+    Field("password", str, "The password.", required=True, max=1_024),
+)
+
+
+def _new_password(name: str, sentence: str) -> Field:
+    return Field(name, str, sentence, required=True, min=10, max=1_024)
+
+
+OWN_PASSWORD = Shape(
+    "own_password",
+    Field("old_password", str, "The password until now.", required=True, max=1_024),
+    _new_password("new_password", "The password from now on."),
+)
+
+SETUP = Shape(
+    "setup",
+    Field("code", str, "The set-up code that the hub printed when it started.", required=True),
+    Field("username", str, "Name of the first account.", required=True, min=1, max=64),
+    _new_password("password", "Its password."),
+)
+
+_ROLE = Field("role", str, "What the holder may: see everything, or change it too.", required=True,
+              choices=("viewer", "admin"))
+_EXPIRES = Field("expires_days", int, "Days until it ends; never when absent.", min=1, max=3_650)
+
+USER = Shape(
+    "user",
+    Field("name", str, "Letters, digits and . _ @ -.", required=True, min=1, max=64),
+    _ROLE,
+    _new_password("password", "The password."),
+)
+
+USER_CHANGE = Shape("user_change", _ROLE, _new_password("password", "The new password."), partial=True)
+
+API_TOKEN = Shape("token", Field("name", str, "What it is for.", required=True, min=1), _ROLE, _EXPIRES)
+
+REGISTRATION_TOKEN = Shape(
+    "registration_token",
+    Field("name", str, "What it is for.", required=True, min=1),
+    Field("group_name", str, "The group of the servers that register with it."),
+    _EXPIRES,
+    Field("uses", int, "Servers that may register with it; any number when absent.", min=1, max=100_000),
+)
+
+ACKNOWLEDGE = Shape(
+    "acknowledge",
+    Field("alert_id", int, "The alert.", min=1),
+    Field("alert_ids", [Field("", int, min=1)], "Several of them.", min=1, max=500),
+    Field("note", Notes, "What colleagues should know."),
+    Field("until", Time, "When it counts as unacknowledged again, should it still be open."),
+)
+
+READ = Shape(
+    "read",
+    Field("notification_id", int, "The line of the bell that was read.", min=1),
+    Field("mark_all", bool, "All of them were read; true or absent."),
+)
+
+MAINTENANCE = Shape(
+    "maintenance",
+    Field("name", str, "What is done.", required=True, min=1),
+    Field("scope", str, "Whom it is about; all when absent.", choices=("all", "group", "server")),
+    Field("target", str, "The group's name or the server's id.", min=1),
+    Field("kind", str, "How often.", required=True, choices=("once", "daily", "weekly")),
+    Field("starts_at", Time, "When it begins, of one that is once."),
+    Field("start", str, "Time of day such as 02:30, of a daily or weekly one.", min=5, max=5),
+    Field("days", [Field("", int, max=6)], "Weekdays of a weekly one; 0 is Monday.", min=1, max=7),
+    Field("minutes", int, "How long it lasts.", required=True, min=1, max=10_080),
+    Field("zone", str, "UTC (when absent), an offset such as +02:00, or a zone's name.", min=1, max=64),
 )
 
 # What a hub may change on an agent: the rows of the agent's own table that are marked remote, with the same bounds.

@@ -6,11 +6,13 @@ import argparse
 import configparser
 import ipaddress
 import os
+import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
 
 from . import __version__
 
 SECTION = "hub"  # of the INI file
+HOST = r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]+\])"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -28,9 +30,15 @@ OPTIONS = (
     Option("port", 3000, "Port to listen on, 0 to 65535; 0 takes a free one.", "PORT"),
     Option("data_dir", "smon_data", "Folder of everything that the hub keeps.", "DIR"),
     Option("database", "", "SQLite file; smon.db in the data folder when empty.", "FILE"),
+    Option("backup_dir", "", "Folder of backups; backups in the data folder when empty.", "DIR"),
     Option("tls_cert", "", "Certificate chain in PEM; with tls_key the hub speaks HTTPS.", "FILE"),
     Option("tls_key", "", "Private key of the certificate, in PEM.", "FILE"),
     Option("trusted_proxies", "", "Addresses of proxies whose X-Forwarded-For counts, separated by commas.", "LIST"),
+    Option("public_url", "", "Where browsers reach the hub, such as https://smon.example; used for links.", "URL"),
+    Option("allowed_hosts", "", "Names by which browsers may call the hub, separated by commas; empty: this machine's "
+           "own. Addresses always may.", "LIST"),
+    Option("local_trust", "on", "off: programs on this machine, too, need an account before there is the first one.",
+           "on|off"),
     Option("config", "", "INI file with these keys in a section [%s]." % SECTION, "FILE"),
     Option("log_level", "INFO", "One of %s." % ", ".join(LEVELS), "LEVEL"),
 )
@@ -41,26 +49,42 @@ class ConfigError(Exception):
 
 
 class Config(NamedTuple):
-    """The options as they hold. trusted_proxies is a tuple of addresses; relative paths are the caller's."""
+    """The options as they hold. trusted_proxies is a tuple of addresses, allowed_hosts one of names in small letters;
+    public_url has no path; relative paths are the caller's."""
 
     host: str
     port: int
     data_dir: str
     database: str
+    backup_dir: str
     tls_cert: str
     tls_key: str
     trusted_proxies: tuple
+    public_url: str
+    allowed_hosts: tuple
+    local_trust: bool
     config: str
     log_level: str
 
 
 class Given(NamedTuple):
-    """A whole command line: the options, the command, its words, and where it is to write."""
+    """A whole command line: the options, the command, its words, and the flags that only some commands read."""
 
     options: Config
     command: str
     words: List[str]
     out: str
+    role: str
+    expires_days: str
+    password_stdin: bool
+
+
+FLAGS = {  # of commands: what argparse is to make of each
+    "out": {"metavar": "FILE", "default": "", "help": "where a command writes what it makes"},
+    "role": {"default": "", "choices": ("viewer", "admin"), "help": "what a new user or token may"},
+    "expires_days": {"metavar": "N", "default": "", "help": "days until a new token ends; never when not given"},
+    "password_stdin": {"action": "store_true", "help": "read the password from the input instead of asking for it"},
+}
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str], commands: Mapping[str, Any]) -> Given:
@@ -69,18 +93,18 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str], commands: Ma
     Raises ConfigError; argparse ends the process for --help and unknown flags.
     """
     given = vars(_parser(commands).parse_intermixed_args(list(arguments)))
-    words, out = given.pop("words"), given.pop("out")
+    words, flags = given.pop("words"), {key: given.pop(key) for key in FLAGS}
     command = words.pop(0) if words else next(iter(commands))
     if command not in commands or words and command == next(iter(commands)):
         raise ConfigError("%s is no command; there are: %s." % (words[0] if command in commands else command,
                                                                 ", ".join(commands)))
-    return Given(_merged(given, environment), command, words, out)
+    return Given(_merged(given, environment), command, words, **flags)
 
 
 def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
     """The options alone, merged from file, environment and flags. Raises ConfigError."""
     given = vars(_parser({}).parse_args(list(arguments)))
-    return _merged({key: text for key, text in given.items() if key not in ("words", "out")}, environment)
+    return _merged({key: text for key, text in given.items() if key not in ("words", *FLAGS)}, environment)
 
 
 def _merged(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Config:
@@ -102,7 +126,8 @@ def _parser(commands: Mapping[str, Any]) -> argparse.ArgumentParser:
         description="The hub of smon: stores and shows servers.\n\ncommands:\n" + "\n".join(usages),
         epilog="Each option can also be set as SMON_OPTION or in the file of --config.")
     parser.add_argument("words", metavar="COMMAND", nargs="*", help="one of the above, with its words")
-    parser.add_argument("--out", metavar="FILE", default="", help="where a command writes what it makes")
+    for key, made in FLAGS.items():
+        parser.add_argument("--" + key.replace("_", "-"), **made)  # type: ignore[arg-type]
     parser.add_argument("--version", action="version", version="smon " + __version__)
     for option in OPTIONS:
         default = " (default: %s)" % option.default if option.default != "" else ""
@@ -135,6 +160,10 @@ def _value(source: str, key: str, text: str) -> Any:
         if not (text.isascii() and text.isdigit() and int(text) <= 65_535):
             raise ConfigError("%s must be a number from 0 to 65535, not %r." % (source, text))
         return int(text)
+    if key == "local_trust":
+        if text.lower() not in ("on", "off"):
+            raise ConfigError("%s must be on or off, not %r." % (source, text))
+        return text.lower() == "on"
     if key == "log_level" and text.upper() not in LEVELS:
         raise ConfigError("%s must be one of %s, not %r." % (source, ", ".join(LEVELS), text))
     return text.upper() if key == "log_level" else text
@@ -148,9 +177,21 @@ def _whole(values: Dict[str, Any]) -> Config:
         raise ConfigError("database must be the path of a SQLite file, not a %s address." %
                           values["database"].partition("://")[0])
     values["database"] = values["database"] or os.path.join(values["data_dir"], "smon.db")
-    proxies = [proxy.strip() for proxy in str(values["trusted_proxies"]).split(",") if proxy.strip()]
+    values["local_trust"] = values["local_trust"] in (True, "on")
+    values["public_url"] = values["public_url"].rstrip("/").lower()
+    if values["public_url"] and not re.fullmatch(r"https?://%s(:[0-9]{1,5})?" % HOST, values["public_url"]):
+        raise ConfigError("public_url must be http:// or https://, a name and at most a port, not %r."
+                          % values["public_url"])
+    values["allowed_hosts"] = tuple(name.lower() for name in _list(values["allowed_hosts"]))
+    wrong = [name for name in values["allowed_hosts"] if not re.fullmatch(HOST, name)]
+    if wrong:
+        raise ConfigError("allowed_hosts must be names without ports, separated by commas, not %r." % wrong[0])
     try:
-        values["trusted_proxies"] = tuple(str(ipaddress.ip_address(proxy)) for proxy in proxies)
+        values["trusted_proxies"] = tuple(str(ipaddress.ip_address(name)) for name in _list(values["trusted_proxies"]))
     except ValueError as error:
         raise ConfigError("trusted_proxies must be addresses separated by commas: %s." % error) from None
     return Config(**values)
+
+
+def _list(text: str) -> List[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]

@@ -16,6 +16,7 @@ STATUS = {
     "uri_too_long": 414,
     "unsupported_type": 415,
     "expectation_failed": 417,
+    "misdirected": 421,          # the Host header is no name of this hub
     "rate_limited": 429,
     "headers_too_large": 431,
     "internal": 500,

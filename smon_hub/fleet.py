@@ -14,6 +14,7 @@ from . import clock
 from .bodies import DISK
 from .store import details
 from .store.details import encode
+from .store.events import Tally
 from .store.series import Sample
 
 _MOUNT, _PERCENT = DISK.names.index("mountpoint"), DISK.names.index("percent")
@@ -27,6 +28,9 @@ SHOWN = ("hostname", "display_name", "group_name", "ip_address", "os_info", "tag
 CARD_COLUMNS = ("id", "name", "hostname", "group", "ip", "os", "tags", "status", "flags", "last_seen_at", "cpu",
                 "memory", "disks", "uptime_seconds", "alerts", "critical")
 
+
+CALM = Tally()
+CLONE_MS = clock.DAY       # of samples from one boot alone, until a server is no longer suspected to be two
 
 Count = Tuple[Optional[str], Optional[int]]
 
@@ -80,7 +84,8 @@ def _fullness(disk: List[Any]) -> float:
 class Server:
     """One server now. row holds the columns of its table; changes replace it whole."""
 
-    __slots__ = ("row", "last_seen_at", "sample", "services_print", "ahead", "config_revision", "_texts", "_entry")
+    __slots__ = ("row", "last_seen_at", "sample", "services_print", "ahead", "config_revision", "tally", "maintenance",
+                 "watch", "boot_before", "cloned_at", "_texts", "_entry")
 
     def __init__(self, row: Dict[str, Any]):
         self.row = row
@@ -89,22 +94,53 @@ class Server:
         self.services_print: Optional[int] = None  # hash of the services last written, to skip equal ones
         self.ahead: Deque[Count] = deque(maxlen=AHEAD_KEPT)  # where no time tells a replay, the agent's count does
         self.config_revision = 0                   # of settings that wait for its agent; 0 when none do
+        self.tally = CALM
+        self.maintenance = False                   # alerts are recorded, but nobody is told
+        self.boot_before: Optional[str] = None     # the boot of the machine before the newest sample's
+        self.cloned_at = -CLONE_MS                 # when a boot that was over sent again
+        self.watch: Any = None                     # judging.Watch, once there was something to judge
         self._texts: Optional[Tuple[Any, Any, Tuple[str, str]]] = None  # of which row and sample, and what
         self._entry: Optional[Tuple[Any, Any, str]] = None
 
     def silence_limit(self, stale_minutes: int) -> float:
         """Milliseconds of silence after which the server counts as offline."""
+        return max(stale_minutes * clock.MINUTE, BEATS_MISSED * self.beat_ms())
+
+    def beat_ms(self) -> float:
+        """The longest silence that is normal."""
         agent = self.sample.agent if self.sample else None
-        beat = agent and agent.get("beat_seconds") or self.row["collection_interval"] * 60 / 2
-        return max(stale_minutes * clock.MINUTE, BEATS_MISSED * beat * 1000)
+        return (agent and agent.get("beat_seconds") or self.row["collection_interval"] * 60 / 2) * 1000
+
+    def interval_ms(self) -> float:
+        """The time between two samples."""
+        agent = self.sample.agent if self.sample else None
+        return (agent and agent.get("interval_minutes") or self.row["collection_interval"]) * clock.MINUTE
+
+    def is_silent(self, now: int, stale_minutes: int) -> bool:
+        return now - self.last_seen_at > self.silence_limit(stale_minutes)
 
     def status(self, now: int, stale_minutes: int) -> str:
         """The one rule that every page, answer and total follows."""
-        return "offline" if now - self.last_seen_at > self.silence_limit(stale_minutes) else "online"
+        return "offline" if self.is_silent(now, stale_minutes) else self.tally.worst or "online"
 
     def flags(self) -> List[str]:
         """What stands beside the status."""
-        return (["pending"] if not self.row["approved"] else []) + (["waiting"] if self.sample is None else [])
+        return ((["pending"] if not self.row["approved"] else []) + (["waiting"] if self.sample is None else [])
+                + (["maintenance"] if self.maintenance else []) + (["clone_suspected"] if self.is_cloned() else []))
+
+    def is_cloned(self) -> bool:
+        """Whether two machines seem to send with its key: a boot that was followed by another never sends again."""
+        return self.sample is not None and self.sample.at - self.cloned_at < CLONE_MS
+
+    def note_boot(self, newer: Newest) -> None:
+        """Its newest sample is about to be this one."""
+        if self.sample is None or self.sample.agent is None or newer.agent is None:
+            return
+        was, boot = self.sample.agent.get("boot_id"), newer.agent.get("boot_id")
+        if boot != was and boot and was:
+            if boot == self.boot_before:
+                self.cloned_at = newer.at
+            self.boot_before = was
 
     def columns(self) -> Dict[str, Any]:
         """The row as the API shows it, field by field."""
@@ -140,8 +176,7 @@ class Server:
         """The opening of its object in the seed's overview, as JSON: all but what depends on the time."""
         row, sample, made = self.row, self.sample, self._entry
         if made is None or made[0] is not row or made[1] is not sample:
-            text = encode({**self.columns(), "agent": sample.agent if sample else None, "flags": self.flags(),
-                           "metrics": self.metrics(), "alert_count": 0, "critical_count": 0})
+            text = encode({**self.columns(), "agent": sample.agent if sample else None, "metrics": self.metrics()})
             made = self._entry = row, sample, text[:-1]
         return made[2]
 
@@ -155,6 +190,8 @@ class Fleet:
     def __init__(self) -> None:
         self.by_uuid: Dict[str, Server] = {}
         self.version = 0            # grows with every change that an overview could show
+        self.tally = CALM           # of alerts about the hub itself and about groups
+        self.unread = self.unread_serial = 0  # lines of the bell; as of which tally
         self.settled_sample = 0     # the youngest sample that is part of this state
         self._unsettled: set = set()
         self._lock = threading.Lock()
@@ -195,6 +232,7 @@ class Fleet:
         if sample.agent and AHEAD in sample.agent and sample.agent.get("sequence") is not None:
             server.ahead.append(counted(sample.agent))
         if sample.supersedes(server.sample):
+            server.note_boot(sample)
             server.put(sample=sample)
             with self._lock:
                 self._unsettled.add(server)
@@ -221,18 +259,23 @@ class Fleet:
         return {"totalServers": len(admitted), "onlineServers": len(admitted) - offline - waiting,
                 "offlineServers": offline, "waitingServers": waiting,
                 "pendingServers": len(self.by_uuid) - len(admitted),
-                "groups": sorted({server.row["group_name"] for server in admitted})}
+                "groups": sorted({server.row["group_name"] for server in admitted}),
+                "activeAlerts": self.tally.active + sum(server.tally.active for server in admitted),
+                "criticalAlerts": self.tally.critical + sum(server.tally.critical for server in admitted),
+                "unreadNotifications": self.unread}
 
     def cards(self, now: int, stale_minutes: int) -> str:
         """JSON rows of CARD_COLUMNS, one a server."""
         return "[%s]" % ",".join(
-            '%s,"%s",%s,"%s",%s,0,0]' % (opening, server.status(now, stale_minutes), encode(server.flags()),
-                                         clock.iso(server.last_seen_at), closing)
+            '%s,"%s",%s,"%s",%s,%d,%d]' % (opening, server.status(now, stale_minutes), encode(server.flags()),
+                                           clock.iso(server.last_seen_at), closing, server.tally.active,
+                                           server.tally.critical)
             for server in self.servers() for opening, closing in (server.texts(),))
 
     def entries(self, now: int, stale_minutes: int) -> str:
         """JSON objects as the seed's overview has them, one a server."""
         return "[%s]" % ",".join(
-            '%s,"status":"%s","last_seen_at":"%s"}' % (
-                server.entry(), server.status(now, stale_minutes), clock.iso(server.last_seen_at))
+            '%s,"flags":%s,"status":"%s","last_seen_at":"%s","alert_count":%d,"critical_count":%d}' % (
+                server.entry(), encode(server.flags()), server.status(now, stale_minutes),
+                clock.iso(server.last_seen_at), server.tally.active, server.tally.critical)
             for server in self.servers())

@@ -18,7 +18,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-LOCK, RUNNING = ".lock", "hub.json"
+LOCK, RUNNING, SETUP_CODE = ".lock", "hub.json", "setup-code"
 LOCK_TRIES, LOCK_SECONDS = 5, 0.05
 
 
@@ -66,11 +66,23 @@ class Folder:
 
     def tell(self, running: Running) -> None:
         """Let the command line know how to reach this hub. Raises FolderUnusable."""
-        name = os.path.join(self.path, RUNNING)
+        self._put(RUNNING, json.dumps(running._asdict()))
+
+    def put_code(self, code: str) -> None:
+        """Let whoever may read the folder make the first account. Raises FolderUnusable."""
+        self._put(SETUP_CODE, code + "\n")
+
+    def drop_code(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self.path, SETUP_CODE))
+
+    def _put(self, file_name: str, text: str) -> None:
+        """A whole file for its owner alone."""
+        name = os.path.join(self.path, file_name)
         try:
             new = os.open(name + ".new", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
             with open(new, "w", encoding="ascii") as file:
-                json.dump(running._asdict(), file)
+                file.write(text)
             os.replace(name + ".new", name)
         except OSError as error:
             raise FolderUnusable("%s can not be written: %s." % (name, error.strerror)) from None
@@ -90,6 +102,7 @@ class Folder:
         return None
 
     def _forget(self) -> None:
+        self.drop_code()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(self.path, RUNNING))
 

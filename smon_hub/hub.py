@@ -6,23 +6,36 @@ import errno
 import itertools
 import logging
 import ssl
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from . import clock, settings
+from .accounts import Accounts
 from .assets import Assets
-from .auth import Keys, new_local_token
+from .attempts import Attempts
+from .auth import Caller, Keys, new_local_token, new_setup_code
+from .backup import Backups, advice, before_upgrade
 from .config import Config
+from .exposition import Exposition
+from .errors import HubError
 from .fleet import Fleet, loaded
 from .folder import Folder, FolderUnusable, Running
 from .jobs import SETTLED_FACT, Jobs
+from .ledger import load_alerts
+from .maintenance import Window
+from .notify import Delivery
 from .ratelimit import RateLimit
+from .reminders import load_windows, mark_maintenance
 from .serve import Server as FrontServer
-from .store import agent_config, options, series, servers
+from .silence import Silence
+from .store import agent_config, audit, options, series, servers
 from .store.engine import DatabaseUnusable, Engine, Trouble
 from .web.app import Application, refusal
 from .web.dashboard_api import Overview
+from .web.openapi import Contract
+from .web.routes import ROUTES
 
-LANES = {"pool": (6, 256), "keys": (1, 1_024)}  # threads and waiting requests; bcrypt has a queue of its own
+# Threads and waiting requests; bcrypt has a queue of its own, and so have long answers: a slow client holds a thread.
+LANES = {"pool": (6, 256), "keys": (1, 1_024), "exports": (2, 16), "logins": (1, 64)}
 
 
 log = logging.getLogger("smon")
@@ -40,11 +53,20 @@ class Hub:
         self.settings: Dict[str, Any] = dict(settings.DEFAULTS)
         self.keys = Keys()
         self.limits = RateLimit()
+        self.attempts = Attempts()
+        self.accounts = Accounts()
+        self.setup_code = ""  # what makes the first account, while there is none
         self.fleet = Fleet()
+        self.silence = Silence(self.now())
+        self.windows: List[Window] = []  # of maintenance
         self.overview = Overview()
+        self.exposition = Exposition(self.now())
+        self.contract = Contract(ROUTES)
         self.assets = Assets()
         self.engine = Engine(config.database)
         self.jobs = Jobs(self)
+        self.delivery = Delivery(self)
+        self.backups = Backups(self)
         self.application = Application(self)
         self._tls: Optional[Tls] = None
         self.local_token = new_local_token()
@@ -59,13 +81,18 @@ class Hub:
         """Lock the data folder, open the database, load what is in memory. Raises CanNotStart."""
         try:
             self._folder.take()
+            before_upgrade(self.config, self.now())
             self.engine.start()
             self.settings.update(options.stored(self.engine.read()))
+            self.accounts.load(self.engine.read())
             self._load_fleet(self.engine.read())
-        except (FolderUnusable, DatabaseUnusable) as error:
+        except (FolderUnusable, HubError) as error:
             raise CanNotStart(str(error)) from None
+        except DatabaseUnusable as error:
+            damaged = isinstance(error.__cause__, Trouble)
+            raise CanNotStart("%s %s" % (error, advice(self.config)) if damaged else str(error)) from None
         except Trouble as error:
-            raise CanNotStart(str(self.engine.unusable(error))) from None
+            raise CanNotStart("%s %s" % (self.engine.unusable(error), advice(self.config))) from None
         self.jobs.start()
 
     def serve(self) -> FrontServer:
@@ -80,7 +107,9 @@ class Hub:
                 error.strerror or error)
             raise CanNotStart("Port %d on %s %s; choose another with --port or --host." % (
                 self.config.port, self.config.host, why)) from None
+        self.delivery.own_port = front.addresses[0][1]
         self._tell(front.addresses[0])
+        self.delivery.start()  # not by open: a command that looks into the store sends nothing
         front.call_soon(self.engine.gather_by_turn, front.call_soon)
         return front
 
@@ -93,8 +122,20 @@ class Hub:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])
         try:
             self._folder.tell(Running(self.url(host, address[1]), self.local_token))
+            self._begin_setup()
         except FolderUnusable as error:
             raise CanNotStart(str(error)) from None
+
+    def _begin_setup(self) -> None:
+        if not self.accounts.users:
+            self.setup_code = new_setup_code()
+            self._folder.put_code(self.setup_code)
+            log.info("There is no account yet. The set-up code for the first one is %s.", self.setup_code)
+
+    def end_setup(self) -> None:
+        """There is an account: no code makes another one."""
+        self.setup_code = ""
+        self._folder.drop_code()
 
     def reload(self) -> None:
         """Take up a renewed certificate; the one in force stays when the new one can not be used."""
@@ -106,13 +147,21 @@ class Hub:
 
     def close(self) -> None:
         """Write back and close, once nothing is answered any more."""
+        self.delivery.stop()
         self.jobs.stop()
+        self.backups.stop()
         self.engine.stop()
         self._folder.release()
 
-    def change_settings(self, changes: Dict[str, Any]) -> None:
+    def change_settings(self, changes: Dict[str, Any], caller: Caller = Caller("admin", "")) -> None:
         """Store checked settings and take them up."""
-        self.engine.write(lambda db: options.put(db, changes), lambda _: self._take_up(changes))
+        def work(db: Any) -> None:
+            options.put(db, changes)
+            old, new = settings.answer(self.settings), settings.answer({**self.settings, **changes})
+            change = {**audit.changed(old, new), **{key: [old[key], new[key]] for key in changes
+                                                    if settings.BY_KEY[key].secret}}
+            audit.add(db, caller.who, caller.address, "settings.change", "", change, self.now())
+        self.engine.write(work, lambda _: self._take_up(changes))
 
     def _take_up(self, changes: Dict[str, Any]) -> None:
         self.settings = {**self.settings, **changes}
@@ -132,6 +181,9 @@ class Hub:
             if server is not None:
                 self.fleet.move(server, loaded(sample))
                 self.fleet.seen(server, min(sample.at, self.now()))
+        load_alerts(self, db)
+        load_windows(self, db)
+        mark_maintenance(self, self.now())
 
 
 class Tls:

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from operator import itemgetter
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from . import bodies, clock, fleet, metrics
+from . import alerts, bodies, clock, fleet, judging, ledger, metrics
 from .errors import HubError
 from .fleet import Newest, Server
 from .store import details, series, servers, services
@@ -38,11 +38,14 @@ class _Prepared(NamedTuple):
     card: Tuple[Any, ...]
     services: Optional[List[Any]]  # rows; None when there are none, or when they are the ones last written
     services_print: Optional[int]  # of its services, to tell that
+    look: alerts.Look              # what it tells the judge
 
 
 class _Delivery(NamedTuple):
     """What one request brings of one server. key_hash: of the key it was sent with."""
 
+    hub: Hub
+    now: int
     server: Server
     key_hash: str
     samples: List[Optional[_Prepared]]  # None for what is not to be stored
@@ -56,6 +59,7 @@ class _LiveDelivery(NamedTuple):
 
 
 _State = Tuple[Newest, Optional[int]]  # a stored sample, and the print of the services that its server has then
+_Stored = Tuple[List[Optional[_State]], Optional[ledger.Verdict]]  # what became of a delivery's samples, and of alerts
 
 
 def sample(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> "Future[Dict[str, Any]]":
@@ -70,16 +74,18 @@ def samples(hub: Hub, server: Server, payloads: List[Dict[str, Any]], now: int,
     seen_at: the sign of life that they are, when that is not now.
     """
     written = server.services_print if len(payloads) == 1 else None  # within a batch they may change and change back
-    prepared = [_prepare(hub, server, payload, now, written) for payload in payloads]
+    prepared = [_prepare(hub, server, payload, now, written, seen_at is None) for payload in payloads]
 
-    def after(stored: List[Optional[_State]]) -> Any:
+    def after(done: _Stored) -> Any:
+        stored, verdict = done
         hub.fleet.seen(server, now if seen_at is None else seen_at)
+        ledger.take_up(hub, verdict, server)
         for state in stored:
             if state is not None:
                 _move(hub, server, state)
         return answer([_result(hub, one, state) for one, state in zip(prepared, stored)])
 
-    return hub.engine.gather(_store, _Delivery(server, server.row["key_hash"], prepared), after)
+    return hub.engine.gather(_store, _Delivery(hub, now, server, server.row["key_hash"], prepared), after)
 
 
 def live(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> "Future[Dict[str, Any]]":
@@ -112,10 +118,11 @@ def unknown_key() -> HubError:
 # --- on the loop ------------------------------------------------------------------------------------------------------
 
 def _prepare(hub: Hub, server: Server, payload: Dict[str, Any], now: int,
-             written: Optional[int]) -> Optional[_Prepared]:
+             written: Optional[int], at_once: bool) -> Optional[_Prepared]:
     """The costly part, done before the writer is asked; None for a sample that is not to be stored.
 
-    written: the print of services that need not be written again.
+    written: the print of services that need not be written again. at_once: it came by itself, so that the time of its
+    arrival tells something of its server's clock.
     """
     numbers, agent, taken_at = payload["metrics"], payload["agent"], payload["collected_at"]
     timed = _timed(payload, now)
@@ -131,8 +138,10 @@ def _prepare(hub: Hub, server: Server, payload: Dict[str, Any], now: int,
     blob = details.pack(numbers, payload["processes"], agent, timed)
     row = (server.row["id"], at, *metrics.row(numbers), blob)
     services_print = None if payload["services"] is None else hash(tuple(payload["services"]))
+    lag = (now - taken_at) / 1000 if at_once and taken_at is not None else None
     return _Prepared(series.Arrival(row, timed), blob, agent, fleet.card(numbers),
-                     None if services_print == written else payload["services"], services_print)
+                     None if services_print == written else payload["services"], services_print,
+                     judging.look(hub, server, payload, services_print, lag))
 
 
 def _timed(payload: Dict[str, Any], now: int) -> bool:
@@ -156,8 +165,25 @@ def _store(db: Database, deliveries: List[_Delivery]) -> List[Any]:
     brought = [one for delivery, is_known in zip(deliveries, known) if is_known for one in delivery.samples if one]
     places = iter(series.add(db, [one.arrival for one in brought]))
     states: Dict[Server, _State] = {}
-    return [[_stored(db, states, delivery.server, one, next(places)) if one else None for one in delivery.samples]
+    return [_judged(db, states, delivery, [next(places) if one else None for one in delivery.samples])
             if is_known else unknown_key() for delivery, is_known in zip(deliveries, known)]
+
+
+def _judged(db: Database, states: Dict[Server, _State], delivery: _Delivery,
+            places: List[Optional[series.Place]]) -> _Stored:
+    """What became of one delivery: its server is judged by the newest of its samples, the others are late."""
+    server, record = delivery.server, ledger.Record(db, delivery.now)
+    known = states[server][0] if server in states else server.sample
+    stored = [_stored(db, states, server, one, place) if one else None
+              for one, place in zip(delivery.samples, places)]
+    newest = states[server][0] if server in states else known
+    for one, state in zip(delivery.samples, stored):
+        if one is not None and state is not None:
+            if state[0] is newest:
+                judging.judge_sample(record, delivery.hub, server, newest, known, one.look)
+            else:
+                judging.late_sample(record, server, state[0].at, one.look)
+    return stored, judging.close(record, server)
 
 
 def _known(db: Database, deliveries: Sequence[Any]) -> List[bool]:

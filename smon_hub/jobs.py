@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any, Callable, Dict, List, NamedTuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
-from . import clock, rollup
+from . import accounts, clock, forecast, reminders, rollup, selfcheck
 from .auth import is_loopback
 from .errors import HubError
 from .fleet import Server
-from .store import options, series, servers, services
+from .store import audit, events, options, outbox, series, servers, services, size
 
 log = logging.getLogger("smon.jobs")
 
@@ -33,6 +33,14 @@ class Job(NamedTuple):
     work: Callable[["Jobs"], Any]
 
 
+class Run(NamedTuple):
+    """The last time that a job ran: when, for how long, and the sentence of its failure."""
+
+    at: int
+    seconds: float
+    error: str
+
+
 class Jobs:
     """Runs each row of JOBS on its beat in one thread, until it is stopped."""
 
@@ -40,8 +48,9 @@ class Jobs:
         self._hub = hub
         self._wake = threading.Event()
         self._stopped = False
-        self._started, self._started_at = time.monotonic(), hub.now()
+        self._started, self.started_at = time.monotonic(), hub.now()
         self._due = {job.name: self._started + min(job.seconds, FIRST_SECONDS) for job in JOBS}
+        self.runs: Dict[str, Run] = {}
         self._cleaning = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="smon-jobs", daemon=True)
 
@@ -70,12 +79,20 @@ class Jobs:
                     self._attempt(job)
 
     def _attempt(self, job: Job) -> None:
+        began, at, error = time.monotonic(), self._hub.now(), ""
         try:
             job.work(self)
-        except HubError as error:
+        except HubError as trouble:
+            error = str(trouble)
             log.warning("Job %s: %s", job.name, error)
-        except Exception:  # the edge of a job: the next beat tries again
+        except Exception as trouble:  # the edge of a job: the next beat tries again
+            error = type(trouble).__name__
             log.exception("Job %s failed.", job.name)
+        self.runs[job.name] = Run(at, time.monotonic() - began, error)
+
+    def answer(self) -> List[Dict[str, Any]]:
+        """Each job with how it went the last time, as the API shows it."""
+        return [{"name": job.name, "every_seconds": job.seconds, **_last(self.runs.get(job.name))} for job in JOBS]
 
     # --- the jobs -------------------------------------------------------------------------------------------------
 
@@ -95,6 +112,10 @@ class Jobs:
             fleet.put_back(moved)
             raise
 
+    def back_up(self) -> None:
+        """Begin the nightly backup when its hour has come; it has a thread of its own."""
+        self._hub.backups.tick()
+
     def sweep(self) -> int:
         """Delete the rows of removed servers; how many went."""
         return self._sliced(lambda db: servers.sweep(db, SLICE_ROWS))
@@ -103,6 +124,40 @@ class Jobs:
         """Bring the samples that came since the last time into the coarse history; how many that were."""
         now, keep = self._hub.now(), self._hub.settings
         return self._sliced(lambda db: rollup.roll(db, keep, now))
+
+    def settle_accounts(self) -> None:
+        """Write back which sessions and tokens were used, and end those that were not for too long."""
+        accounts.settle(self._hub)
+
+    def say_alive(self) -> None:
+        """Call the dead-man's switch, if there is one: it goes off when this thread hangs, too."""
+        kept, now = self._hub.settings, self._hub.now()
+        if kept["dead_man_url"]:
+            counts = self._hub.fleet.summary(now, kept["stale_threshold_minutes"])
+            self._hub.delivery.say_alive(kept["dead_man_url"], {"at": clock.iso(now), **counts})
+
+    def listen(self) -> int:
+        """Judge who fell silent and who came back; how many did."""
+        now = self._hub.now()
+        reminders.mark_maintenance(self._hub, now)
+        return self._hub.silence.sweep(self._hub, now)
+
+    def remind(self) -> None:
+        """Everything about alerts that is due by time alone."""
+        reminders.remind(self._hub, self._hub.now())
+
+    def foresee(self) -> None:
+        """Judge which disks will be full soon."""
+        forecast.foresee(self._hub, self._hub.now())
+
+    def check_self(self) -> None:
+        """Judge the hub itself."""
+        selfcheck.check(self._hub, self._hub.now())
+
+    def measure(self) -> None:
+        """Remember how large the database is."""
+        now = self._hub.now()
+        self._hub.engine.write(lambda db: size.note(db, now))
 
     def trim_live(self) -> int:
         """Delete near-live samples that are older than their server's agent asked for."""
@@ -135,7 +190,7 @@ class Jobs:
             return True
         up = (time.monotonic() - self._started) * 1000
         last = int(options.fact(self._hub.engine.read(), CLEANED_FACT, str(now)))
-        moved = max(abs(now - last), abs(now - self._started_at - up))
+        moved = max(abs(now - last), abs(now - self.started_at - up))
         return moved <= JUMP_MS or not taken and up >= JUMP_MS
 
     def _clean(self, now: int) -> Dict[str, int]:
@@ -149,6 +204,11 @@ class Jobs:
             "rollups": self._each_server(lambda db, server: rollup.drop(
                 db, server.row["id"], keep, now, SLICE_ROWS)),
             "details": self._sliced(lambda db: series.drop_details(db, plain_before, SLICE_ROWS)),
+            "audit": self._sliced(lambda db: audit.drop(
+                db, now - keep["audit_retention_days"] * clock.DAY, SLICE_ROWS)),
+            "alerts": self._sliced(lambda db: events.drop_old(db, before, SLICE_ROWS)),
+            "notifications": self._sliced(lambda db: events.drop_old_notifications(db, before, SLICE_ROWS)),
+            "messages": self._sliced(lambda db: outbox.drop(db, before, SLICE_ROWS)),
             "service_changes": self._each_server(lambda db, server: services.drop_changes(
                 db, server.row["id"], before, SLICE_ROWS)),
         }
@@ -179,6 +239,12 @@ class Jobs:
         return total
 
 
+def _last(run: Optional[Run]) -> Dict[str, Any]:
+    if run is None:
+        return {"last_at": None, "last_seconds": None, "error": None}
+    return {"last_at": clock.iso(run.at), "last_seconds": round(run.seconds, 3), "error": run.error or None}
+
+
 def _newest(server: Server) -> int:
     """The row that is kept whatever its age: the server's current state."""
     return server.sample.id if server.sample else 0
@@ -186,8 +252,16 @@ def _newest(server: Server) -> int:
 
 JOBS = (
     Job("settle", 20, Jobs.settle),  # first: also the last thing that is done
+    Job("settle_accounts", 60, Jobs.settle_accounts),
     Job("sweep", 300, Jobs.sweep),
     Job("trim_live", 60, Jobs.trim_live),
     Job("roll_up", 3_600, Jobs.roll_up),  # before the clean-up, which takes what it is made of
     Job("clean_up", 3_600, Jobs.clean_up),
+    Job("measure", 3_600, Jobs.measure),
+    Job("say_alive", 60, Jobs.say_alive),
+    Job("listen", 10, Jobs.listen),
+    Job("remind", 30, Jobs.remind),
+    Job("check_self", 60, Jobs.check_self),
+    Job("foresee", 3_600, Jobs.foresee),
+    Job("backup", 300, Jobs.back_up),
 )

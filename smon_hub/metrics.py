@@ -14,12 +14,14 @@ _PERCENT = DISK.names.index("percent")
 
 
 class Metric(NamedTuple):
-    """key: the column and the member of history. ranged: history shows its smallest and largest value in a bucket."""
+    """key: the column and the member of history. exposed: its name for Prometheus, which wants base units: shares are
+    ratios there. ranged: history shows its smallest and largest value in a bucket."""
 
     key: str
     unit: str
     sentence: str
     read: Callable[[Numbers], Optional[float]]
+    exposed: str
     ranged: str = ""  # prefix of the members that hold them
 
 
@@ -41,19 +43,25 @@ def _load_1(numbers: Numbers) -> Optional[float]:
 
 
 METRICS = (
-    Metric("cpu_percent", "percent", "Busy share of all cores.", _plain("cpu_percent"), ranged="cpu"),
-    Metric("memory_percent", "percent", "Used share of memory.", _plain("memory_percent"), ranged="memory"),
-    Metric("memory_used", "bytes", "Used memory.", _plain("memory_used")),
-    Metric("memory_free", "bytes", "Memory available without swapping.", _plain("memory_free")),
-    Metric("swap_percent", "percent", "Used share of swap.", _plain("swap_percent")),
-    Metric("load_1", "processes", "Load average over a minute.", _load_1),
-    Metric("disk_percent", "percent", "Used share of the fullest file system.", worst_disk, ranged="disk"),
-    Metric("bytes_sent_per_sec", "bytes per second", "Network, sent.", _member("network_rate", "bytes_sent_per_sec")),
+    Metric("cpu_percent", "percent", "Busy share of all cores.", _plain("cpu_percent"), "cpu_usage_ratio",
+           ranged="cpu"),
+    Metric("memory_percent", "percent", "Used share of memory.", _plain("memory_percent"), "memory_usage_ratio",
+           ranged="memory"),
+    Metric("memory_used", "bytes", "Used memory.", _plain("memory_used"), "memory_used_bytes"),
+    Metric("memory_free", "bytes", "Memory available without swapping.", _plain("memory_free"),
+           "memory_available_bytes"),
+    Metric("swap_percent", "percent", "Used share of swap.", _plain("swap_percent"), "swap_usage_ratio"),
+    Metric("load_1", "processes", "Load average over a minute.", _load_1, "load1"),
+    Metric("disk_percent", "percent", "Used share of the fullest file system.", worst_disk, "fullest_disk_usage_ratio",
+           ranged="disk"),
+    Metric("bytes_sent_per_sec", "bytes per second", "Network, sent.", _member("network_rate", "bytes_sent_per_sec"),
+           "network_transmit_bytes_per_second"),
     Metric("bytes_recv_per_sec", "bytes per second", "Network, received.",
-           _member("network_rate", "bytes_recv_per_sec")),
-    Metric("read_bytes_per_sec", "bytes per second", "Disks, read.", _member("disk_io_rate", "read_bytes_per_sec")),
+           _member("network_rate", "bytes_recv_per_sec"), "network_receive_bytes_per_second"),
+    Metric("read_bytes_per_sec", "bytes per second", "Disks, read.", _member("disk_io_rate", "read_bytes_per_sec"),
+           "disk_read_bytes_per_second"),
     Metric("write_bytes_per_sec", "bytes per second", "Disks, written.",
-           _member("disk_io_rate", "write_bytes_per_sec")),
+           _member("disk_io_rate", "write_bytes_per_sec"), "disk_written_bytes_per_second"),
 )
 
 KEYS = tuple(metric.key for metric in METRICS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 from urllib.parse import urlsplit
 
 from .errors import HubError
@@ -18,11 +18,11 @@ class NoAnswer(Exception):
     """What said that it runs does not answer as a hub does."""
 
 
-def post(running: Running, path: str, body: bytes, kind: str) -> Dict[str, Any]:
-    """The answer to a POST of this content type. Raises NoAnswer, or HubError with the hub's own sentence."""
+def ask(running: Running, method: str, path: str, body: Optional[bytes], kind: str) -> Dict[str, Any]:
+    """The answer to a body of this content type. Raises NoAnswer, or HubError with the hub's own sentence."""
     connection = _connection(running.url)
     try:
-        connection.request("POST", path, body, {"Content-Type": kind, "Authorization": "Bearer " + running.token})
+        connection.request(method, path, body, {"Content-Type": kind, "Authorization": "Bearer " + running.token})
         answer = connection.getresponse()
         said = json.loads(answer.read().decode("utf-8"))
         if answer.status >= 400:

@@ -138,6 +138,7 @@ def tidy(text: str, most: int = NAME_MAX) -> str:
 _SLOW_DIGITS = None if hasattr(sys, "set_int_max_str_digits") else re.compile(rb"\d{400}")
 _UNIT = re.compile(r"(?!-)[A-Za-z0-9@._:\\-]{1,256}").fullmatch
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_ALIKE = bytes.maketrans(b"{}", b"[]")  # for counting levels; a pair that does not fit is left to the parser
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)  # an open end matches too: looking for it would take for ever
 
 
@@ -155,9 +156,9 @@ def _too_deep(body: bytes) -> bool:
 
 def _depth(body: bytes) -> int:
     """The depth of the brackets in a text, peeled from within; a number above it where they do not match up."""
-    brackets, levels = body.translate(None, _NOT_BRACKETS), 0
+    brackets, levels = body.translate(_ALIKE, _NOT_BRACKETS), 0
     while brackets and levels <= NESTING_MAX:
-        peeled = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        peeled = brackets.replace(b"[]", b"")
         if len(peeled) == len(brackets):
             return levels + len(brackets)
         brackets, levels = peeled, levels + 1

@@ -23,3 +23,15 @@ def test_what_the_system_forbids_is_a_skip_even_in_ci(monkeypatch):
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.skip.Exception, match="Nobody can bring it"):
         needs.system("Nobody can bring it.")
+
+
+def test_a_module_for_a_newer_python_is_a_skip_even_in_ci(monkeypatch):
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.skip.Exception, match="json needs Python 99.0: it is asked for here"):
+        needs.module("json", why="it is asked for here", python=(99, 0))
+
+
+def test_a_missing_module_is_a_failure_in_ci(monkeypatch):
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="no_such_module is not installed"):
+        needs.module("no_such_module", why="it is asked for here")

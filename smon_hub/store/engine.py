@@ -149,6 +149,25 @@ class Engine:
         except Trouble as error:
             raise refusal(error) from None
 
+    def waiting(self) -> int:
+        """How many works wait for the writer."""
+        return self._jobs.qsize()
+
+    def files(self) -> Dict[str, int]:
+        """The bytes of the database file and of its write-ahead log."""
+        return {"file_bytes": _file_bytes(self.path), "wal_bytes": _file_bytes(self.path + "-wal")}
+
+    def free_bytes(self) -> int:
+        """What is free on the disk of the database. Raises HubError("unavailable") when that can not be told."""
+        try:
+            return shutil.disk_usage(self._volume()).free
+        except OSError as error:
+            log.error("The volume of %s does not answer: %s.", self.path, error.strerror)
+            raise _unavailable("The hub's disk does not answer.") from None
+
+    def _volume(self) -> str:
+        return os.path.dirname(os.path.abspath(self.path))
+
     # --- opening --------------------------------------------------------------------------------------------------
 
     def _create(self) -> None:
@@ -299,7 +318,7 @@ class Engine:
         if time.monotonic() - self._space_checked >= 1:
             self._space_checked = time.monotonic()
             try:
-                usage = shutil.disk_usage(os.path.dirname(os.path.abspath(self.path)))
+                usage = shutil.disk_usage(self._volume())
             except OSError as error:
                 log.error("The volume of %s does not answer: %s.", self.path, error.strerror)
                 self._full = "The hub's disk does not answer."
@@ -307,6 +326,13 @@ class Engine:
                 self._full = ("The hub's disk is full; nothing can be stored until there is space."
                               if usage.free < min(FLOOR_BYTES, usage.total * FLOOR_SHARE) else "")
         return self._full
+
+
+def _file_bytes(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:  # no log is there until something was written
+        return 0
 
 
 def refusal(error: Exception) -> HubError:

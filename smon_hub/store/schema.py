@@ -149,10 +149,205 @@ CREATE TABLE agent_config (
     PRIMARY KEY (server, revision)
 ) WITHOUT ROWID;
 
+-- A row is a person who may log in. role: admin or viewer.
+CREATE TABLE users (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    role TEXT NOT NULL,
+    password_hash TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    last_login_at BIGINT
+);
+
+-- A row is a browser that is logged in: the SHA-256 of what its cookie holds.
+CREATE TABLE sessions (
+    token_hash TEXT PRIMARY KEY,
+    account INTEGER NOT NULL,
+    created_at BIGINT NOT NULL,
+    used_at BIGINT NOT NULL
+);
+
+-- A row is a token that a script shows instead of logging in, by its SHA-256.
+CREATE TABLE api_tokens (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    token_hash TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    created_by TEXT NOT NULL,
+    expires_at BIGINT,
+    last_used_at BIGINT
+);
+
+-- A row is a token that lets servers register without waiting for approval. uses_left is NULL for any number.
+CREATE TABLE registration_tokens (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    token_hash TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    group_name TEXT,
+    created_at BIGINT NOT NULL,
+    created_by TEXT NOT NULL,
+    expires_at BIGINT,
+    uses_left BIGINT
+);
+
+-- A row is one change that somebody made: `change` is a JSON object of key: [old, new], never with a secret in it.
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at BIGINT NOT NULL,
+    who TEXT NOT NULL,
+    address TEXT NOT NULL,
+    action TEXT NOT NULL,
+    object TEXT NOT NULL,
+    change TEXT NOT NULL
+);
+CREATE INDEX audit_by_time ON audit (at);
+
 -- A row is a setting that differs from its default, as JSON.
 CREATE TABLE settings (
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL
+);
+
+-- A row is a place outside the hub that messages go to. The mail that the settings describe is channel 0: its config
+-- and its switch are theirs. severities, group_names (empty: all) and config are JSON.
+CREATE TABLE channels (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    enabled INTEGER NOT NULL,
+    severities TEXT NOT NULL,
+    group_names TEXT NOT NULL,
+    escalation INTEGER NOT NULL,
+    config TEXT NOT NULL,
+    last_delivery_at BIGINT,
+    last_error TEXT,
+    last_error_at BIGINT
+);
+INSERT INTO channels (id, kind, name, enabled, severities, group_names, escalation, config)
+VALUES (0, 'email', 'Mail', 1, '["warning","critical"]', '[]', 0, '{}');
+
+-- A row is one message to one channel; while settled_at is NULL it waits. Messages of one thread (those about one
+-- alert) go in order. only_to lists, as JSON, the recipients that a partly delivered one has still to reach.
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    channel INTEGER NOT NULL,
+    delivery_id TEXT NOT NULL,
+    thread TEXT NOT NULL,
+    alert_id BIGINT,
+    event TEXT NOT NULL,
+    content TEXT NOT NULL,
+    only_to TEXT,
+    created_at BIGINT NOT NULL,
+    due_at BIGINT NOT NULL,
+    claimed_at BIGINT,
+    attempts INTEGER NOT NULL,
+    outcome TEXT,
+    settled_at BIGINT,
+    error TEXT
+);
+CREATE INDEX outbox_by_channel ON outbox (channel, id);
+CREATE INDEX outbox_by_alert ON outbox (channel, alert_id);
+CREATE INDEX outbox_waiting ON outbox (channel, id) WHERE settled_at IS NULL;
+CREATE INDEX outbox_settled ON outbox (settled_at) WHERE settled_at IS NOT NULL;
+
+-- A row is a problem of one object (a mount, a service; "" for the machine) of a server; server 0 is the hub itself, or
+-- a group. It waits while opened_at is NULL, for as long as its rule asks; it is open until ended_at, or until
+-- unknown_since: its server was removed. run is of samples in a row, bad ones while it waits and good ones after.
+-- told: whether somebody was told that it opened. suppressed_by says why not: maintenance, or a group's outage.
+CREATE TABLE alerts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    server INTEGER NOT NULL,
+    rule TEXT NOT NULL,
+    object TEXT NOT NULL,
+    severity INTEGER NOT NULL,
+    message TEXT NOT NULL,
+    value DOUBLE PRECISION,
+    threshold DOUBLE PRECISION,
+    processes TEXT,
+    run INTEGER NOT NULL,
+    falls_to INTEGER NOT NULL,
+    since_at BIGINT NOT NULL,
+    opened_at BIGINT,
+    changed_at BIGINT NOT NULL,
+    ended_at BIGINT,
+    unknown_since BIGINT,
+    acknowledged_at BIGINT,
+    acknowledged_by TEXT,
+    acknowledged_until BIGINT,
+    note TEXT,
+    suppressed_by TEXT NOT NULL,
+    flapping INTEGER NOT NULL,
+    told INTEGER NOT NULL,
+    told_at BIGINT,
+    escalated_at BIGINT
+);
+CREATE UNIQUE INDEX alerts_current ON alerts (server, rule, object) WHERE ended_at IS NULL;
+CREATE INDEX alerts_by_server ON alerts (server, opened_at);
+CREATE INDEX alerts_active ON alerts (id) WHERE ended_at IS NULL AND acknowledged_at IS NULL AND opened_at IS NOT NULL;
+CREATE INDEX alerts_ended ON alerts (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX alerts_flapping ON alerts (server, rule, object) WHERE flapping = 1;
+
+-- A row is a moment in the life of an alert: opened, severity, recovered, acknowledged, and what else was told of it.
+CREATE TABLE alert_events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    alert INTEGER NOT NULL,
+    server INTEGER NOT NULL,
+    rule TEXT NOT NULL,
+    object TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    event TEXT NOT NULL,
+    severity INTEGER NOT NULL,
+    message TEXT NOT NULL,
+    who TEXT
+);
+CREATE INDEX alert_events_by_alert ON alert_events (alert);
+CREATE INDEX alert_events_by_object ON alert_events (server, rule, object, at);
+
+-- A row is a line of the bell.
+CREATE TABLE notifications (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    alert INTEGER,
+    server INTEGER NOT NULL,
+    at BIGINT NOT NULL,
+    severity INTEGER NOT NULL,
+    message TEXT NOT NULL,
+    is_read INTEGER NOT NULL
+);
+CREATE INDEX notifications_unread ON notifications (id) WHERE is_read = 0;
+CREATE INDEX notifications_by_alert ON notifications (alert);
+CREATE INDEX notifications_by_time ON notifications (at);
+
+-- A row is the worst that late samples told of an object, until one message sums them up. at: when it was worst.
+CREATE TABLE late_peaks (
+    server INTEGER NOT NULL,
+    rule TEXT NOT NULL,
+    object TEXT NOT NULL,
+    value DOUBLE PRECISION NOT NULL,
+    threshold DOUBLE PRECISION NOT NULL,
+    at BIGINT NOT NULL,
+    first_at BIGINT NOT NULL,
+    last_at BIGINT NOT NULL,
+    stored_at BIGINT NOT NULL,
+    PRIMARY KEY (server, rule, object)
+) WITHOUT ROWID;
+
+-- A row is a time in which alerts are recorded, but nobody is told. scope: all, group or server, whose name or uuid is
+-- the target. kind: once, from starts_at; daily or weekly, from start_minute of the zone's day, on days (JSON, 0 is
+-- Monday).
+CREATE TABLE maintenance (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    target TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    starts_at BIGINT,
+    start_minute INTEGER,
+    days TEXT NOT NULL,
+    minutes INTEGER NOT NULL,
+    zone TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    created_by TEXT NOT NULL
 );
 
 -- A row is a server whose rows are being removed in the background.

@@ -13,7 +13,9 @@ COLUMNS = ("uuid", "key_hash", "export_key", "hostname", "display_name", "group_
 PAIRS_AT_ONCE = 400  # below the 999 values of an old SQLite
 FLAGS = ("may_be_off", "approved")
 REMOVED_FROM = {"samples": "at", "rollups": "at", "live": "at", "services": "name", "service_changes": "id",
-                "agent_config": "revision"}  # every table that is keyed by server, and what tells its rows apart
+                "agent_config": "revision", "alerts": "id",
+                "alert_events": "id", "notifications": "id",
+                "late_peaks": "rule"}  # every table that is keyed by server, and what tells its rows apart
 
 Row = Dict[str, Any]
 

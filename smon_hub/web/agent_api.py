@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from .. import auth, bodies, ingest, shapes
 from ..errors import HubError
 from ..fleet import Server
-from ..store import agent_config, servers
+from ..store import accounts, agent_config, audit, servers
+from ..store.engine import Database
 from .call import Call
 
 SERVERS_MAX = 20_000         # four times what one hub is built for: a bound on what strangers can fill in mode open
@@ -22,13 +23,24 @@ Hub = Any  # hub.Hub, which is passed and never imported
 
 def register(hub: Hub, call: Call) -> Dict[str, Any]:
     """Make a server and its key, which is answered here and never again."""
-    approved = call.caller.role == "admin" or hub.settings["registration_mode"] == "open"
-    _check_room(hub, approved)
+    token, mode = call.body["registration_token"], hub.settings["registration_mode"]
+    known = call.caller.role == "admin"
+    _check_mode(mode, known, token)
+    _check_room(hub, bool(known or token or mode == "open"))
     key = auth.new_key()
-    row = _row(call, key, approved)
-    row = hub.engine.write(lambda db: {**row, "id": servers.add(db, row)}, lambda done: hub.fleet.add(done).row)
+    row = _row(call, key, approved=bool(known or token or mode == "open"))
+
+    def work(db: Database) -> Dict[str, Any]:
+        admitted = _admitted(db, token, call.now) if token else None
+        if admitted and admitted["group_name"]:
+            row["group_name"] = admitted["group_name"]
+        if admitted or known:
+            who = "registration token " + admitted["name"] if admitted else call.caller.who
+            audit.add(db, who, call.caller.address, "server.register", row["hostname"], {}, call.now)
+        return {**row, "id": servers.add(db, row)}
+    row = hub.engine.write(work, lambda done: hub.fleet.add(done).row)
     return {"server_id": row["uuid"], "api_key": key, "export_key": row["export_key"],
-            "message": "Server registered successfully." if approved
+            "message": "Server registered successfully." if row["approved"]
             else "Server registered; it waits for approval on the dashboard."}
 
 
@@ -86,14 +98,27 @@ def _own(call: Call) -> Server:
     return call.caller.server
 
 
+def _check_mode(mode: str, known: bool, token: Optional[str]) -> None:
+    if known:
+        return
+    if mode == "closed":
+        raise HubError("forbidden", "Registration is closed on this hub; register from its own machine, or open it.")
+    if mode == "token" and not token:
+        raise HubError("unauthorized", "This hub registers servers only with a registration_token.")
+
+
+def _admitted(db: Database, token: str, now: int) -> Dict[str, Any]:
+    """The registration token that admits a server, one use of it taken in the transaction that stores the server."""
+    row = accounts.use_registration_token(db, auth.digest(token), now) if token.isascii() else None
+    if row is None:
+        raise HubError("unauthorized", "registration_token is not known, has expired or is used up.")
+    return row
+
+
 def _check_room(hub: Hub, approved: bool) -> None:
     if len(hub.fleet.by_uuid) >= SERVERS_MAX:
         raise HubError("forbidden", "This hub watches %d servers already, which is all it takes." % SERVERS_MAX)
-    if approved:
-        return
-    if hub.settings["registration_mode"] == "closed":
-        raise HubError("forbidden", "Registration is closed on this hub; register from its own machine, or open it.")
-    if sum(not server.row["approved"] for server in hub.fleet.servers()) >= PENDING_MAX:
+    if not approved and sum(not server.row["approved"] for server in hub.fleet.servers()) >= PENDING_MAX:
         raise HubError("forbidden", "%d servers wait for approval already; approve or remove some of them first."
                        % PENDING_MAX)
 

@@ -1,7 +1,7 @@
 """The WSGI application: the only place that sees requests, headers and errors.
 
-A request is admitted on its head alone (route, credential, rate limit), so that a refusal costs no body. What it
-means is left to the handlers in ROUTES, which know nothing of HTTP.
+Whether a request is let in is decided by admission.py, on its head alone. What it means is left to the handlers in
+ROUTES, which know nothing of HTTP.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import logging
 import re
-import time
 import zlib
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
@@ -19,25 +18,24 @@ from urllib.parse import parse_qsl
 
 import bottle
 
-from .. import auth, ingest, settings, shapes
+from .. import auth, settings, shapes
 from ..errors import HubError
 from ..http import Reply
 from ..shapes import Shape
 from ..store import engine
 from ..store.details import encode
 from . import pages
-from .call import ANY, FILE, GZIP_LEVEL, Call, File, Route, Text
+from .admission import JSON, SAFE, Admission
+from .call import ANY, FILE, FORM, GZIP_LEVEL, Call, File, Redirect, Route, Session, Stream, Text
 from .routes import ROUTES
 
 log = logging.getLogger("smon.web")
 
-LOOP_BODY_BYTES = 64 << 10   # a larger sample is parsed in the pool: the loop belongs to everyone
 GZIP_FROM_BYTES = 1_024
 GZIP_WANTED = re.compile(r"(?:^|[ ,])gzip *(?:$|,|; *q=(?!0(?:\.0*)?(?:$|[ ,])))", re.IGNORECASE)  # and not q=0
 QUERY_MAX = 20               # parameters; no route has more than three
+TAG = re.compile(r'"[^"]*"')   # of If-None-Match: one or several, weak ones where a proxy packed the answer
 ANSWER_SECONDS = 30          # how long a foreign WSGI server's thread waits for the commit
-JSON, BINARY = "application/json", "application/octet-stream"
-SAFE = ("GET", "HEAD", "OPTIONS")
 HEADERS = (
     ("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
      "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"),
@@ -63,6 +61,7 @@ class Application:
         for route in ROUTES:
             path = re.sub(r"\{([a-z_]+(?::path)?)\}", r"<\1>", route.path)
             self._bottle.route(path, route.method, self._endpoint(route), smon=route)
+        self.admission = Admission(hub)
         self._exact = {(route.method, route.path): route for route in ROUTES if "{" not in route.path}
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -94,18 +93,12 @@ class Application:
     def admit(self, environ: Environ) -> Tuple[str, int]:
         """(lane, body limit) of a request whose head is all there is so far. Raises HubError to refuse it.
 
-        Leaves in environ what was found: smon.route and smon.caller, or smon.bearer where a key is not yet verified.
+        Leaves the route in environ, as smon.route, and what admission.py found.
         """
         route = environ["smon.route"] = self._route(environ)
         if route is None:
             return "pool", shapes.NAME_MAX
-        _refuse_foreign_origin(environ)
-        lane = self._identify(route, environ)
-        if route.body is not None:
-            _check_type(route, environ)
-        if lane == "loop" and int(environ.get("CONTENT_LENGTH") or LOOP_BODY_BYTES) >= LOOP_BODY_BYTES:
-            lane = "pool"
-        return lane, route.body_bytes
+        return self.admission.admit(route, environ)
 
     def _route(self, environ: Environ) -> Optional[Route]:
         """The route of a request. None for one that changes nothing and has none: a person may have followed a link."""
@@ -125,58 +118,6 @@ class Application:
                 raise environ["smon.unrouted"] from None
             return None
 
-    def _identify(self, route: Route, environ: Environ) -> str:
-        """Find out who calls, or that bcrypt must tell; the lane to go on in. Raises HubError."""
-        address = auth.client_address(environ, self._hub.config.trusted_proxies)
-        if route.auth == "agent":
-            return self._identify_agent(route, environ, address)
-        local = (auth.locally_trusted(environ, self._hub.config.trusted_proxies)
-                 or auth.shows_local_token(environ.get("HTTP_AUTHORIZATION", ""), self._hub.local_token))
-        if route.auth != "open" and not local:
-            self._count(auth.limit_key(address))
-            raise HubError("unauthorized", "This hub has no account yet: only programs on its own machine may ask.")
-        if route.limited:
-            self._count(auth.limit_key(address))
-        environ["smon.caller"] = auth.Caller("admin" if local else "nobody", address)
-        return route.on
-
-    def _identify_agent(self, route: Route, environ: Environ, address: str) -> str:
-        found = auth.bearer(environ.get("HTTP_AUTHORIZATION", ""))
-        server = self._hub.fleet.by_uuid.get(found[0]) if found else None
-        if found and server and self._hub.keys.remembers(server, found[1]):
-            if route.limited:
-                self._count((auth.limit_key(address), found[0]))
-            environ["smon.caller"], environ["smon.authenticated"] = auth.Caller("agent", address, server), True
-            return route.on
-        if not found or server is None:  # ids are random: that one is unknown tells nothing, and costs no body
-            self._count(auth.limit_key(address))
-            raise ingest.unknown_key()
-        self._refuse_over(self._hub.limits.wait(auth.limit_key(address), self._limit(), time.monotonic()))
-        environ["smon.bearer"] = (server, found[1], address)
-        return "keys"
-
-    def _verify(self, route: Route, environ: Environ) -> auth.Caller:
-        """The slow check of an agent's key. Only failures count against its address."""
-        server, key, address = environ["smon.bearer"]
-        if not self._hub.keys.verify(server, key):
-            self._count(auth.limit_key(address))
-            raise ingest.unknown_key()
-        if route.limited:
-            self._count((auth.limit_key(address), server.row["uuid"]))
-        environ["smon.authenticated"] = True
-        return auth.Caller("agent", address, server)
-
-    def _count(self, key: Any) -> None:
-        self._refuse_over(self._hub.limits.take(key, self._limit(), time.monotonic()))
-
-    def _limit(self) -> int:
-        return self._hub.settings["rate_limit_per_minute"]
-
-    def _refuse_over(self, wait: int) -> None:
-        if wait:
-            raise HubError("rate_limited", "More than %d requests in a minute (rate_limit_per_minute); wait %d seconds."
-                           % (self._limit(), wait), retry_after=wait)
-
     # --- the answer -----------------------------------------------------------------------------------------------
 
     def _endpoint(self, route: Route) -> Callable[..., Any]:
@@ -188,11 +129,13 @@ class Application:
                 return _response(self._refusal(environ, error))
             if isinstance(answer, Future):
                 return self._deferred(route, environ, answer)
+            if isinstance(answer, Stream):
+                return _streamed(environ, answer)
             return _response(_reply(route, environ, answer))
         return endpoint
 
     def _answer(self, route: Route, environ: Environ, params: Dict[str, str]) -> Any:
-        caller = environ.get("smon.caller") or self._verify(route, environ)
+        caller = environ.get("smon.caller") or self.admission.verify(route, environ)
         body = None if route.body is None else _body(route.body, route.body_bytes, environ)
         query = _query(route, environ["QUERY_STRING"])
         return route.handler(self._hub, Call(caller, params, query, body, self._hub.now()))
@@ -275,28 +218,13 @@ def _response(reply: Reply) -> bottle.HTTPResponse:
 
 # --- what was sent ----------------------------------------------------------------------------------------------------
 
-def _refuse_foreign_origin(environ: Environ) -> None:
-    """A page of another origin must not act with this machine's trust. A Bearer key is nothing that browsers add."""
-    if environ["REQUEST_METHOD"] in SAFE or environ.get("HTTP_AUTHORIZATION", "").startswith("Bearer "):
-        return
-    ours = "%s://%s" % (environ["wsgi.url_scheme"], environ.get("HTTP_HOST", ""))
-    if (environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("same-origin", "none")
-            or environ.get("HTTP_ORIGIN", ours).lower() != ours.lower()):
-        raise HubError("forbidden", "This request comes from a page of another origin.")
-
-
-def _check_type(route: Route, environ: Environ) -> None:
-    given = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-    wanted = BINARY if route.body is FILE else JSON
-    if given != wanted and (given or route.auth not in ("agent", "open")):
-        raise HubError("unsupported_type", "The body must be sent as Content-Type: %s." % wanted)
-
-
 def _body(shape: Shape, most: int, environ: Environ) -> Any:
     """The declared members of the JSON body, or what the handler checks itself. Raises HubError."""
     raw = _raw(environ, most)
     if shape is FILE:
         return raw
+    if shape is FORM:
+        return dict(_pairs(raw.decode("ascii", "replace"), "The form"))
     given = shapes.parse(_inflated(environ, raw, most))
     return given if shape is ANY else shapes.clean(shape, given)
 
@@ -338,10 +266,7 @@ def _query(route: Route, text: str) -> Dict[str, Any]:
     query = {row.key: row.default for row in route.query}
     if not text or not query:
         return query
-    try:
-        given = parse_qsl(text, keep_blank_values=True, max_num_fields=QUERY_MAX, errors="strict")
-    except (ValueError, UnicodeDecodeError):
-        raise HubError("bad_request", "The query must have at most %d parameters in UTF-8." % QUERY_MAX) from None
+    given = _pairs(text, "The query")
     rows = {row.key: row for row in route.query}
     names: List[str] = [name for name, _ in given if name in rows]
     if len(names) != len(set(names)):
@@ -350,20 +275,57 @@ def _query(route: Route, text: str) -> Dict[str, Any]:
     return query
 
 
+def _pairs(text: str, what: str) -> List[Tuple[str, str]]:
+    """The names and values of an encoded form. Raises HubError."""
+    try:
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=QUERY_MAX, errors="strict")
+    except (ValueError, UnicodeDecodeError):
+        raise HubError("bad_request", "%s must have at most %d parameters in UTF-8." % (what, QUERY_MAX)) from None
+
+
 # --- what is answered -------------------------------------------------------------------------------------------------
 
 def _reply(route: Route, environ: Environ, answer: Any) -> Reply:
     """A handler's answer with its headers: a dict as JSON, a Text with its tag, a File as it is."""
+    if isinstance(answer, Session):
+        reply = _reply(route, environ, answer.answer)
+        return reply._replace(headers=(*reply.headers, ("Set-Cookie", _cookie(answer, environ))))
+    if isinstance(answer, Redirect):
+        return Reply(303, (*HEADERS, ("Location", answer.path), ("Cache-Control", "no-store")), b"")
     if isinstance(answer, Text):
-        if environ.get("HTTP_IF_NONE_MATCH") == answer.tag:
+        if answer.tag in TAG.findall(environ.get("HTTP_IF_NONE_MATCH", "")):
             return Reply(304, (*NO_STORE, ("ETag", answer.tag)), b"")
         return _squeezed(environ, route.status, (*NO_STORE, ("ETag", answer.tag)), answer.body, lambda: answer.gzipped)
     if isinstance(answer, File):
         headers = (*HEADERS, ("Content-Type", answer.type), ("Cache-Control", answer.keep))
-        return _squeezed(environ, route.status, headers, answer.body,
+        return _squeezed(environ, answer.status or route.status, headers, answer.body,
                          lambda: answer.gzipped or gzip.compress(answer.body, GZIP_LEVEL, mtime=0))
     body = encode(answer).encode("utf-8", "replace")
     return _squeezed(environ, route.status, NO_STORE, body, lambda: gzip.compress(body, GZIP_LEVEL, mtime=0))
+
+
+def _cookie(session: Session, environ: Environ) -> str:
+    secure = "; Secure" if environ.get("smon.scheme") == "https" else ""
+    return "%s=%s; Max-Age=%d; Path=/; HttpOnly; SameSite=Strict%s" % (
+        auth.SESSION_COOKIE, session.token, session.seconds, secure)
+
+
+def _streamed(environ: Environ, answer: Stream) -> bottle.HTTPResponse:
+    """A long answer as a file to keep, packed on its way when that is wanted."""
+    packed = GZIP_WANTED.search(environ.get("HTTP_ACCEPT_ENCODING", ""))
+    response = bottle.HTTPResponse(_packed(answer.pieces) if packed else answer.pieces)
+    for name, value in (*HEADERS, ("Content-Type", answer.type), ("Cache-Control", "no-store"),
+                        ("Content-Disposition", 'attachment; filename="%s"' % answer.name),
+                        ("Vary", "Accept-Encoding"), *([("Content-Encoding", "gzip")] if packed else [])):
+        response.set_header(name, value)
+    return response
+
+
+def _packed(pieces: Iterable[bytes]) -> Iterable[bytes]:
+    gzipped = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    for piece in pieces:
+        yield gzipped.compress(piece)
+    yield gzipped.flush()
 
 
 def _squeezed(environ: Environ, status: int, headers: Tuple[Tuple[str, str], ...], body: bytes,

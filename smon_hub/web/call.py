@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import gzip
-from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
+import hashlib
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Sequence
 
 from ..auth import Caller
 from ..settings import Setting
 from ..shapes import Shape
+from ..store import audit
+from ..store.details import encode
+from ..store.engine import Database
 
 BODY_BYTES = 1 << 20
 BATCH_BYTES = 8 << 20
 GZIP_LEVEL = 5           # 6 takes half as long again for two percent
 ANY = Shape("any")       # the handler checks this body itself
 FILE = Shape("file")     # this body is not JSON: the handler is given its bytes
+FORM = Shape("form")     # this body is a form's: the handler is given its texts by name
 
 
 class Call(NamedTuple):
@@ -25,6 +30,10 @@ class Call(NamedTuple):
     body: Any
     now: int
 
+    def note(self, db: Database, action: str, object: str, change: audit.Change) -> None:
+        """Note a change of this caller's in the transaction that makes it."""
+        audit.add(db, self.caller.who, self.caller.address, action, object, change, self.now)
+
 
 class File(NamedTuple):
     """An answer that is not JSON."""
@@ -33,13 +42,36 @@ class File(NamedTuple):
     body: bytes
     gzipped: bytes = b""
     keep: str = "no-store"  # Cache-Control
+    status: int = 0         # the route's own when 0
+
+
+class Redirect(NamedTuple):
+    """An answer that leads on to a path of this hub."""
+
+    path: str
+
+
+class Session(NamedTuple):
+    """An answer that begins a session in the browser, or ends it: then with no token and no seconds."""
+
+    answer: Any
+    token: str
+    seconds: int
+
+
+class Stream(NamedTuple):
+    """A long answer for a file of that name, made while it is sent."""
+
+    type: str
+    name: str
+    pieces: Iterator[bytes]
 
 
 class Text:
     """A JSON answer whose text was made before, and a tag that changes when it says something new."""
 
     def __init__(self, text: str, tag: str):
-        self.body, self.tag = text.encode("utf-8"), tag
+        self.body, self.tag = text.encode("utf-8", "replace"), tag
         self._gzipped = b""
 
     @property
@@ -50,12 +82,19 @@ class Text:
         return self._gzipped
 
 
+def tagged(answer: Dict[str, Any]) -> Text:
+    """An answer that is polled: who has it already is told so in a few bytes."""
+    text = encode(answer)
+    return Text(text, '"%s"' % hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=12).hexdigest())
+
+
 class Route(NamedTuple):
     """A line of the contract.
 
-    path: `{name}` stands for one segment. auth: open, agent, viewer or admin. body: the shape of the JSON body, ANY
-    or FILE for one that the handler checks, None where none is read. query: a row for each parameter. on: "loop" for
-    what never waits. limited: counts for the rate limit. summary: one sentence for the API document.
+    path: `{name}` stands for one segment. auth: open, agent, viewer or admin. body: the shape of the JSON body; ANY,
+    FILE or FORM for one that the handler checks, None where none is read. query: a row for each parameter. on: "loop"
+    for what never waits. limited: counts for the rate limit. any_host: answered by whatever name the hub is called,
+    for callers that are no browsers. summary: one sentence for the API document.
     """
 
     method: str
@@ -69,3 +108,4 @@ class Route(NamedTuple):
     on: str = "pool"
     limited: bool = False
     body_bytes: int = BODY_BYTES
+    any_host: bool = False

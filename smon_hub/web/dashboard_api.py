@@ -6,15 +6,17 @@ import hashlib
 import threading
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from .. import clock, fleet, intake, rollup, settings
+from .. import clock, fleet, intake, ledger, rollup, settings
 from ..bodies import DISK_IO_RATE, NETWORK_RATE, PROCESS
 from ..errors import HubError
-from ..store import agent_config, details, series, servers, services
+from ..store import agent_config, audit, details, events, series, servers, services
 from ..store.details import encode
 from ..store.engine import Database
-from .call import Call, Text
+from .call import Call, Text, tagged
 
 OVERVIEW_SECONDS = 1  # how long an overview without changes is taken as it is: statuses depend on the time
+ALERTS_SHOWN = 20
+SERVER_ALERTS_SHOWN = 100
 BENCHMARK = {"cpu": "cpu_percent", "mem": "memory_percent", "swap": "swap_percent", "proc": "process_count",
              "thread": "thread_count"}
 
@@ -59,14 +61,14 @@ def _make(hub: Hub, view: str, now: int, last: Optional[_Made]) -> Text:
 
 
 def _summary(hub: Hub, now: int) -> str:
-    counts = hub.fleet.summary(now, hub.settings["stale_threshold_minutes"])
-    return encode({**counts, "activeAlerts": 0, "criticalAlerts": 0, "unreadNotifications": 0})
+    return encode(hub.fleet.summary(now, hub.settings["stale_threshold_minutes"]))
 
 
 def _whole(hub: Hub, now: int) -> str:
     stale = hub.settings["stale_threshold_minutes"]
-    return '{"summary":%s,"servers":%s,"alerts":[]}' % (
-        _summary(hub, now), hub.fleet.entries(now, stale))
+    return '{"summary":%s,"servers":%s,"alerts":%s}' % (
+        _summary(hub, now), hub.fleet.entries(now, stale),
+        encode(events.listed(hub.engine.read(), "active", limit=ALERTS_SHOWN)))
 
 
 def _cards(hub: Hub, now: int) -> str:
@@ -84,7 +86,7 @@ def health(hub: Hub, call: Call) -> Dict[str, Any]:
 
 # --- one server -------------------------------------------------------------------------------------------------------
 
-def server(hub: Hub, call: Call) -> Dict[str, Any]:
+def server(hub: Hub, call: Call) -> Text:
     """One server: state, history of the last hours, processes now or at a moment, services."""
     found = _find(hub, call)
     db, row_id = hub.engine.read(), found.row["id"]
@@ -93,10 +95,12 @@ def server(hub: Hub, call: Call) -> Dict[str, Any]:
     moment = call.query["at"]
     shown = series.nearest(db, row_id, moment) if moment is not None else _newest(hub, found)
     processes = details.unpack(shown.blob)["processes"] if shown and shown.blob else []
-    return {"server": found.answer(call.now, hub.settings["stale_threshold_minutes"]),
-            "metrics": found.metrics(), "history": history, "step": step, "processes": PROCESS.dicts(processes),
-            "processes_at": clock.iso(shown.at) if shown else None,
-            "services": services.of(db, row_id), "alerts": []}
+    return tagged({
+        "server": found.answer(call.now, hub.settings["stale_threshold_minutes"]),
+        "metrics": found.metrics(), "history": history, "step": step, "processes": PROCESS.dicts(processes),
+        "processes_at": clock.iso(shown.at) if shown else None,
+        "services": services.of(db, row_id),
+        "alerts": events.for_server(db, row_id, call.now - call.query["hours"] * clock.HOUR, SERVER_ALERTS_SHOWN)})
 
 
 def change(hub: Hub, call: Call) -> Dict[str, Any]:
@@ -110,6 +114,7 @@ def change(hub: Hub, call: Call) -> Dict[str, Any]:
     def work(db: Database) -> int:
         if not servers.change(db, found.row["id"], columns):
             raise _no_such_server()
+        call.note(db, "server.change", found.row["display_name"], audit.changed(found.row, columns))
         return agent_config.queue(db, found.row["id"], remote, call.now) if remote else found.config_revision
 
     def after(revision: int) -> fleet.Server:
@@ -122,20 +127,25 @@ def change(hub: Hub, call: Call) -> Dict[str, Any]:
 def remove(hub: Hub, call: Call) -> Dict[str, Any]:
     """Remove a server and all its data: from every answer at once, from the disk soon after."""
     found = _find(hub, call)
-    if not hub.engine.write(lambda db: servers.remove(db, found.row["id"]),
-                            lambda done: done and hub.fleet.remove(found.row["uuid"])):
-        raise _no_such_server()
+
+    def work(record: ledger.Record) -> None:
+        if not servers.remove(record.db, found.row["id"]):
+            raise _no_such_server()
+        ledger.lose(record, found)
+        call.note(record.db, "server.remove", found.row["display_name"], {"id": [found.row["uuid"], None]})
+    ledger.write(hub, work, call.now, lambda: hub.fleet.remove(found.row["uuid"]))
     hub.jobs.wake("sweep")
     return {"status": "ok", "message": "Server removed."}
 
 
-def agent_settings(hub: Hub, call: Call) -> Dict[str, Any]:
+def agent_settings(hub: Hub, call: Call) -> Text:
     """What waits for a server's agent, what it last said its settings are, and the revisions before."""
     db, found = hub.engine.read(), _find(hub, call)
     revisions = agent_config.history(db, found.row["id"])
     waiting = agent_config.pending(db, found.row["id"])
-    return {"pending": waiting and waiting[1], "revision": waiting and waiting[0], "history": revisions,
-            "current": next((revision["current"] for revision in revisions if revision["current"]), None)}
+    current = next((revision["current"] for revision in revisions if revision["current"]), None)
+    return tagged({"pending": waiting and waiting[1], "revision": waiting and waiting[0], "history": revisions,
+                   "current": current})
 
 
 def change_agent_settings(hub: Hub, call: Call) -> Dict[str, Any]:
@@ -145,6 +155,7 @@ def change_agent_settings(hub: Hub, call: Call) -> Dict[str, Any]:
     def work(db: Database) -> int:
         if not servers.exists(db, found.row["id"]):
             raise _no_such_server()
+        call.note(db, "agent.settings", found.row["display_name"], {key: [None, call.body[key]] for key in call.body})
         return agent_config.queue(db, found.row["id"], call.body, call.now)
 
     def after(revision: int) -> int:
@@ -212,22 +223,27 @@ def _statistics(subject: str, values: List[float]) -> Dict[str, Any]:
 
 # --- settings ---------------------------------------------------------------------------------------------------------
 
-def read_settings(hub: Hub, call: Call) -> Dict[str, Any]:
+def read_settings(hub: Hub, call: Call) -> Text:
     """Every setting, and the table that says what each may be."""
-    return {"settings": settings.answer(hub.settings), "schema": settings.schema()}
+    return tagged({"settings": settings.answer(hub.settings), "schema": settings.schema()})
 
 
 def change_settings(hub: Hub, call: Call) -> Dict[str, Any]:
     """Change the settings that were sent: all of them, or none when one is wrong."""
-    hub.change_settings(settings.clean(call.body))
+    hub.change_settings(settings.clean(call.body), call.caller)
     return {"status": "ok", "settings": settings.answer(hub.settings)}
 
 
 def take_export(hub: Hub, call: Call) -> Dict[str, Any]:
     """Store what an agent that can not reach the hub sent by other means."""
-    return {"status": "ok", **intake.take(hub, call.body, call.now)}
+    report = intake.take(hub, call.body, call.now)
+    hub.engine.write(lambda db: call.note(db, "import", report["hostname"], {
+        "stored": [None, report["stored"]], "refused": [None, report["refused"]]}))
+    return {"status": "ok", **report}
 
 
 def clean_up(hub: Hub, call: Call) -> Dict[str, Any]:
     """Remove what is past its retention now instead of within the hour."""
-    return {"status": "ok", "removed": hub.jobs.clean_up()}
+    removed = hub.jobs.clean_up()
+    hub.engine.write(lambda db: call.note(db, "clean_up", "", {key: [removed[key], 0] for key in removed}))
+    return {"status": "ok", "removed": removed}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import html
-from typing import Any
+from typing import Any, Optional
 
 from ..errors import HubError
 from .call import Call, File
@@ -18,6 +18,16 @@ Hub = Any  # hub.Hub, which is passed and never imported
 def shell(hub: Hub, call: Call) -> File:
     """Every page of the dashboard: the browser's address says which."""
     return File(HTML, hub.assets.page("shell.html"))
+
+
+def login(hub: Hub, onward: str, name: str = "", wrong: Optional[HubError] = None) -> File:
+    """Where one logs in, or makes the first account; works without script.
+
+    onward: where to go then, checked. name: as it was typed. wrong: what came of the last try.
+    """
+    page = hub.assets.page("login.html" if hub.accounts.users else "setup.html", next=_text(onward), name=_text(name),
+                           message=_text(wrong.sentence if wrong else ""))
+    return File(HTML, page, status=wrong.status if wrong else 200)
 
 
 def static(hub: Hub, call: Call) -> File:
@@ -43,6 +53,11 @@ def icon(hub: Hub, call: Call) -> File:
     """Browsers ask for this address whatever the page says."""
     asset = hub.assets.static["favicon.svg"]
     return File(asset.type, asset.body, asset.gzipped, "public, max-age=86400")
+
+
+def _text(words: str) -> str:
+    """A caller's words inside a template: neither markup, nor a place that the template fills in."""
+    return html.escape(words).replace("$", "&#36;")
 
 
 def error(hub: Hub, refusal: HubError) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from smon_hub import auth
 from tests.hub import inside
 
 
@@ -11,3 +12,9 @@ from tests.hub import inside
 def hub_inside(tmp_path):
     with inside.running(tmp_path / "data") as hub:
         yield hub
+
+
+@pytest.fixture
+def quick_passwords(monkeypatch):
+    """Hashes that cost next to nothing, for tests in which time is no matter."""
+    monkeypatch.setattr(auth, "PASSWORD_ROUNDS", 4)

@@ -14,7 +14,7 @@ from tests.support.processes import HubProcess
 
 PATH = "/api/dashboard/import"
 FILE = {"Content-Type": "application/octet-stream"}
-ELSEWHERE = {"Host": "hub.example"}  # such a request is not locally trusted
+ELSEWHERE = {"Host": "192.0.2.1"}  # such a request is not locally trusted
 MOMENT = (datetime.now(timezone.utc) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 

@@ -19,7 +19,8 @@ def static_urls(hub):
     return re.findall(r'(?:href|src)="?(/static/[^">\s]+)', hub.get("/").text)
 
 
-@pytest.mark.parametrize("path", ["/", "/servers/some-id", "/servers/some-id/performance", "/?group=a"])
+@pytest.mark.parametrize("path", ["/", "/servers/some-id", "/servers/some-id/performance", "/?group=a", "/alerts",
+                                  "/alerts/maintenance", "/add", "/settings", "/settings/users"])
 def test_every_page_is_the_same_shell(hub, path):
     answer = hub.get(path)
     assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")

@@ -1,4 +1,4 @@
-"""The benchmark: `python tests/bench/run.py hub` or `agent`; `--help` lists what can be varied.
+"""The benchmark: `python tests/bench/run.py hub`, `agent` or `alerts`; `--help` lists what can be varied.
 
 Bounded in time and count, on loopback only, with processes and folders of its own. `hub` needs the packages of
 install/requirements-hub.txt, `agent` psutil and Linux; both strace for what they count. Absolute figures belong to the
@@ -17,13 +17,14 @@ from typing import List, Tuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import agent  # noqa: E402  (these need the root of the repository on the path)
+import alerts  # noqa: E402
 import hub  # noqa: E402
 import slow_disk  # noqa: E402
 
 
 def main(arguments: List[str]) -> int:
     parser = argparse.ArgumentParser(prog="run.py", description="Measure the hub or the agent on this machine.")
-    parser.add_argument("part", choices=["hub", "agent"])
+    parser.add_argument("part", choices=["hub", "agent", "alerts"])
     parser.add_argument("--seconds", type=float, default=4, help="length of one load (default 4)")
     parser.add_argument("--connections", type=counts, default=(1, 32, 128), help="default 1,32,128")
     parser.add_argument("--runs", type=int, default=3, help="runs behind each median (default 3)")
@@ -37,6 +38,8 @@ def main(arguments: List[str]) -> int:
     try:
         if options.part == "agent":
             agent.measure(agent.Plan(options.processes, options.runs, folder))
+        elif options.part == "alerts":
+            alerts.measure(options.runs, folder)
         else:
             hub.measure(hub.Plan(min(options.seconds, 60), options.connections, options.runs, options.servers, folder,
                                  slow_disk.variables(folder, options.fsync_ms)))

@@ -9,7 +9,7 @@ import json
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, Optional
 
-from smon_hub import auth, bodies, clock, config, ingest, shapes
+from smon_hub import accounts, auth, bodies, clock, config, ingest, shapes
 from smon_hub.fleet import Server
 from smon_hub.hub import Hub
 from smon_hub.web import agent_api
@@ -20,6 +20,7 @@ from tests.support.processes import LIVE, METRICS
 START = clock.parse("2026-11-22T10:00:00Z")
 STRANGER = "192.0.2.77"
 HERE = "127.0.0.1"
+PASSWORD = "correct horse"
 _names = itertools.count(1)
 
 
@@ -65,19 +66,35 @@ class HubInside(Hub):
         body = shapes.clean(bodies.LIVE, _timed(dict(LIVE, **members)))
         return ingest.live(self, server, body, self.now()).result(10)
 
+    def user(self, name: str = "anna", role: str = "admin", password: str = PASSWORD) -> Dict[str, str]:
+        """The headers of a new user's browser that is logged in."""
+        by = auth.Caller("admin", HERE, None, "setup", "local")
+        accounts.add_user(self, by, {"name": name, "role": role, "password": password}, self.now())
+        return self.log_in(name, password)
+
+    def log_in(self, name: str = "anna", password: str = PASSWORD) -> Dict[str, str]:
+        return {"Cookie": "smon_session=" + accounts.log_in(self, name, password, STRANGER, self.now()).token}
+
+    def token(self, role: str = "viewer", **body: Any) -> Dict[str, str]:
+        """The headers of a script with a new token."""
+        by = auth.Caller("admin", HERE, None, "anna", "local")
+        body = shapes.clean(bodies.API_TOKEN, dict({"name": "script", "role": role}, **body))
+        return {"Authorization": "Bearer " + accounts.add_token(self, by, body, self.now())[0]}
+
     def rows(self, sql: str, *values: Any) -> Any:
         return self.engine.read().execute(sql, values).fetchall()
 
     def ask(self, method: str, path: str, body: Any = None, address: str = STRANGER,
-            headers: Optional[Dict[str, str]] = None, host: str = "hub.example") -> Answer:
-        """One request from any address, which no socket of a test could come from."""
-        content = b"" if body is None else json.dumps(body).encode()
+            headers: Optional[Dict[str, str]] = None, host: str = "192.0.2.1:3000") -> Answer:
+        """One request from any address, which no socket of a test could come from. Bytes are sent as they are."""
+        content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         environ = {"REQUEST_METHOD": method, "PATH_INFO": path.partition("?")[0], "SERVER_NAME": "hub",
                    "QUERY_STRING": path.partition("?")[2], "REMOTE_ADDR": address, "HTTP_HOST": host,
                    "SERVER_PORT": "3000", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.url_scheme": "http",
                    "wsgi.input": io.BytesIO(content), "CONTENT_LENGTH": str(len(content)),
                    "CONTENT_TYPE": "application/json" if content else ""}
         environ.update(("HTTP_" + name.upper().replace("-", "_"), value) for name, value in (headers or {}).items())
+        environ["CONTENT_TYPE"] = environ.pop("HTTP_CONTENT_TYPE", environ["CONTENT_TYPE"])
         given: Dict[str, Any] = {}
 
         def start_response(status: str, answered: Any, exc_info: Any = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -64,7 +65,8 @@ def count(data):
 def test_an_unknown_command_is_a_sentence_that_names_those_there_are(said, data):
     nowhere = ("--host", "192.0.2.1")  # a hub that started all the same could not listen there, and would end
     status, out, err = said("improt", "file", "--data-dir", data, *nowhere)
-    assert (status, out, err) == (2, [], ["smon_server: improt is no command; there are: serve, import, server."])
+    assert (status, out) == (2, [])
+    assert err == ["smon_server: improt is no command; there are: %s." % ", ".join(cli.COMMANDS)]
     assert not data.exists()
 
 
@@ -203,6 +205,109 @@ def test_a_name_that_can_not_be_used_is_a_sentence_and_writes_nothing(add, tmp_p
 def test_another_command_about_servers_is_told_what_there_is(said, data, spool, words):
     assert said(*words, "--data-dir", data) == (
         2, [], ["smon_server: The command is: smon_server.py server add NAME --out config.json"])
+
+
+# --- users, tokens, settings ----------------------------------------------------------------------------------------
+
+@pytest.fixture
+def typed(monkeypatch):
+    """typed(*lines): what stands on the input; typed.asked: what a person is to type when asked."""
+    monkeypatch.setattr(auth, "PASSWORD_ROUNDS", 4)
+    return lambda *lines: monkeypatch.setattr("sys.stdin", io.StringIO("".join(line + "\n" for line in lines)))
+
+
+def add_user(said, typed, data, name="anna", role="admin", password="correct horse"):
+    typed(password)
+    return said("user", "add", name, "--role", role, "--password-stdin", "--data-dir", data)
+
+
+def test_a_user_may_be_made_before_the_hub_ever_ran_and_then_logs_in(said, typed, data):
+    assert add_user(said, typed, data) == (0, ["anna can log in now."], [])
+    assert not (data / "hub.json").exists() and not (data / "setup-code").exists()
+    with inside.running(data, at=clock.now()) as hub:
+        assert hub.log_in("anna", "correct horse")
+        assert hub.rows("SELECT who, action, object FROM audit")[0] == ("command line", "user.add", "anna")
+
+
+def test_a_password_is_asked_for_twice_and_never_shown(said, typed, data, monkeypatch):
+    typed()
+    answers = ["correct horse", "correct horse", "one", "another"]
+    monkeypatch.setattr("getpass.getpass", lambda prompt: answers.pop(0))
+    assert said("user", "add", "anna", "--role", "admin", "--data-dir", data)[0] == 0
+    assert said("user", "passwd", "anna", "--data-dir", data) == (2, [], ["smon_server: The two passwords differ."])
+    with inside.running(data, at=clock.now()) as hub:
+        assert hub.log_in("anna", "correct horse")
+
+
+def test_users_are_listed_changed_and_removed(said, typed, data):
+    add_user(said, typed, data)
+    add_user(said, typed, data, "ben", "viewer")
+    status, out, err = said("user", "list", "--data-dir", data)
+    assert [line.split()[:2] for line in out] == [["name", "role"], ["anna", "admin"], ["ben", "viewer"]]
+    typed("another horse")
+    assert said("user", "passwd", "ben", "--password-stdin", "--data-dir", data)[0] == 0
+    assert said("user", "remove", "ben", "--data-dir", data)[0] == 0
+    status, out, err = said("user", "remove", "anna", "--data-dir", data)
+    assert (status, err) == (2, ["smon_server: anna is the last admin: make another one first."])
+
+
+@pytest.mark.parametrize("words, says", [
+    (("user",), "The commands are: smon_server.py user add NAME"),
+    (("user", "add"), "The commands are:"), (("user", "ad", "anna"), "The commands are:"),
+    (("user", "add", "anna"), "--role viewer or --role admin"),
+    (("token", "add", "x"), "--role viewer or --role admin"),
+    (("token", "add", "x", "--role", "viewer", "--expires-days", "soon"), "--expires-days must be a number"),
+    (("token", "remove", "x"), "ID must be a number"), (("token", "remove", "7"), "No such token."),
+    (("user", "remove", "nobody"), "No such user."), (("user", "remove", "a/b"), "No such user."),
+    (("setting", "get", "colour"), "colour is no setting; there are: "),
+    (("setting", "set", "data_retention_days", "0"), "data_retention_days must be a whole number from 1 to 3650."),
+    (("setting", "set", "data_retention_days"), "The commands are: smon_server.py setting list"),
+])
+def test_what_a_command_can_not_do_is_a_sentence(said, typed, data, words, says):
+    add_user(said, typed, data)
+    status, out, err = said(*words, "--data-dir", data)
+    assert (status, out, len(err)) == (2, [], 1)
+    assert says in err[0]
+
+
+def test_a_typed_password_that_is_too_short_makes_nobody(said, typed, data):
+    status, out, err = add_user(said, typed, data, password="short")
+    assert (status, out) == (2, []) and "password must be a text of 10 to 1024 characters" in err[0]
+
+
+def test_a_token_is_printed_once_and_opens_what_its_role_may(said, typed, data):
+    add_user(said, typed, data)
+    status, out, err = said("token", "add", "graphs", "--role", "viewer", "--expires-days", "3", "--data-dir", data)
+    assert (status, len(out), err) == (0, 1, [])
+    assert out[0] not in "".join(said("token", "list", "--data-dir", data)[1])
+    with inside.running(data, at=clock.now()) as hub:
+        headers = {"Authorization": "Bearer " + out[0]}
+        assert hub.ask("GET", "/api/dashboard", headers=headers).status == 200
+        assert hub.ask("GET", "/api/dashboard/users", headers=headers).status == 403
+    assert said("token", "remove", "1", "--data-dir", data)[0] == 0
+
+
+def test_a_setting_is_changed_and_read(said, typed, data):
+    add_user(said, typed, data)
+    assert said("setting", "set", "registration_mode", "open", "--data-dir", data) == (
+        0, ['registration_mode = "open"'], [])
+    assert 'registration_mode = "open"' in said("setting", "list", "--data-dir", data)[1]
+    assert said("setting", "get", "data_retention_days", "--data-dir", data) == (0, ["data_retention_days = 30"], [])
+
+
+def test_all_of_it_works_while_the_hub_runs_and_holds_at_once(said, typed, fresh_hub):
+    data = fresh_hub.data_dir
+    assert add_user(said, typed, data) == (0, ["anna can log in now."], [])
+    assert fresh_hub.get("/api/dashboard").status == 401
+    token = said("token", "add", "graphs", "--role", "admin", "--data-dir", data)[1][0]
+    bearer = {"Authorization": "Bearer " + token}
+    assert fresh_hub.get("/api/dashboard", bearer).status == 200
+    said("setting", "set", "stale_threshold_minutes", "20", "--data-dir", data)
+    assert fresh_hub.get("/api/dashboard/settings", bearer).json["settings"]["stale_threshold_minutes"] == 20
+    assert said("user", "remove", "anna", "--data-dir", data)[2] == [
+        "smon_server: anna is the last admin: make another one first."]
+    assert said("token", "remove", "1", "--data-dir", data)[0] == 0
+    assert fresh_hub.get("/api/dashboard", bearer).status == 401
 
 
 # --- a hub that does not answer as one ------------------------------------------------------------------------------

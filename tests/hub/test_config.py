@@ -39,8 +39,9 @@ def test_the_environment_may_name_the_file(ini):
 
 
 def test_every_option_can_be_set_in_all_three_ways(ini):
-    values = {"host": "h", "port": "1", "data_dir": "d", "database": "f", "tls_cert": "c", "tls_key": "k",
-              "trusted_proxies": "192.0.2.1", "log_level": "ERROR"}
+    values = {"host": "h", "port": "1", "data_dir": "d", "database": "f", "backup_dir": "b", "tls_cert": "c",
+              "tls_key": "k", "trusted_proxies": "192.0.2.1", "public_url": "https://smon.example:8443/",
+              "local_trust": "Off", "allowed_hosts": "smon.example, Hub", "log_level": "ERROR"}
     assert set(values) == {option.key for option in OPTIONS} - {"config"}
     by_flags = load([part for key, text in values.items() for part in ("--" + key.replace("_", "-"), text)], {})
     by_environment = load([], {"SMON_" + key.upper(): text for key, text in values.items()})
@@ -54,6 +55,28 @@ def test_proxies_are_a_list_and_blanks_do_not_count():
 
 def test_a_proxy_is_one_address_however_it_is_written():
     assert load(["--trusted-proxies", "2001:DB8:0::1"], {}).trusted_proxies == ("2001:db8::1",)
+
+
+@pytest.mark.parametrize("option, text, says", [
+    ("--public-url", "smon.example", "public_url must be http:// or https://, a name and at most a port"),
+    ("--public-url", "https://smon.example/monitor", "public_url must be"),
+    ("--public-url", "ftp://smon.example", "public_url must be"),
+    ("--allowed-hosts", "a, smon.example:3000", "allowed_hosts must be names without ports"),
+    ("--allowed-hosts", "*", "allowed_hosts must be names"),
+    ("--local-trust", "maybe", "--local-trust must be on or off, not 'maybe'."),
+])
+def test_what_says_where_browsers_come_from_is_taken_exactly(option, text, says):
+    with pytest.raises(ConfigError) as error:
+        load([option, text], {})
+    assert says in str(error.value)
+
+
+def test_names_are_compared_in_small_letters():
+    options = load(["--public-url", "HTTPS://Smon.Example/", "--allowed-hosts", " Hub ,,B.example",
+                    "--local-trust", "OFF"], {})
+    assert options.public_url == "https://smon.example"
+    assert (options.allowed_hosts, options.local_trust) == (("hub", "b.example"), False)
+    assert load([], {}).local_trust is True
 
 
 # --- commands -------------------------------------------------------------------------------------------------------
@@ -75,7 +98,7 @@ def test_a_command_is_found_wherever_the_options_stand(arguments, command, words
 def test_what_is_no_command_is_named_with_those_there_are(arguments, word):
     with pytest.raises(ConfigError) as error:
         parse(arguments, {}, COMMANDS)
-    assert str(error.value) == "%s is no command; there are: serve, import, server." % word
+    assert str(error.value) == "%s is no command; there are: %s." % (word, ", ".join(COMMANDS))
 
 
 @pytest.mark.parametrize("arguments, environment, sentence", [

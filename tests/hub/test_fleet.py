@@ -147,7 +147,7 @@ def mixed_fleet():
 def test_every_admitted_server_counts_in_exactly_one_total():
     assert mixed_fleet().summary(STALE, 15) == {
         "totalServers": 3, "onlineServers": 1, "offlineServers": 1, "waitingServers": 1, "pendingServers": 1,
-        "groups": ["Office", "Shop"]}
+        "groups": ["Office", "Shop"], "activeAlerts": 0, "criticalAlerts": 0, "unreadNotifications": 0}
 
 
 def test_hostile_names_stay_inside_their_strings():

@@ -54,7 +54,7 @@ def test_a_servers_newest_sample_stays_whatever_its_age(hub_inside):
     server = hub_inside.server()
     fill(hub_inside, server, ALMOST, ALMOST - 1)
     hub_inside.pass_time(2 * clock.HOUR)
-    assert hub_inside.jobs.clean_up() == {"samples": 1, "rollups": 0, "details": 0, "service_changes": 0}
+    assert {kind: count for kind, count in hub_inside.jobs.clean_up().items() if count} == {"samples": 1}
     assert moments(hub_inside) == with_details(hub_inside) == [START - ALMOST + 1]
     assert server.metrics()["cpu_percent"] == 12.5
 
@@ -187,7 +187,7 @@ def test_deletions_go_on_while_the_disk_is_full(hub_inside, monkeypatch):
     fill_disk(monkeypatch)
     with pytest.raises(HubError, match="disk is full"):
         hub_inside.send(server)
-    assert hub_inside.jobs.clean_up() == {"samples": 1, "rollups": 0, "details": 1, "service_changes": 0}
+    assert {kind: count for kind, count in hub_inside.jobs.clean_up().items() if count} == {"samples": 1, "details": 1}
     assert hub_inside.jobs.trim_live() == 1
     assert moments(hub_inside) == [START - 8 * clock.DAY, START]
 

@@ -148,6 +148,7 @@ def test_json_is_read(body, value):
     (nested(NESTING_MAX + 1), "deeper than 20 levels"),
     (nested(100_000), "deeper than 20 levels"),
     (nested(100_000, '{"a":', "}"), "deeper than 20 levels"),
+    (nested(11, '[{"a":', "}]"), "deeper than 20 levels"),
     (b"[" * 500_000, "deeper than 20 levels"),
     (b"9" * 10_000, ""),
     (b'{"a": "tab\there"}', "not JSON"),

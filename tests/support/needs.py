@@ -6,8 +6,11 @@ developer's machine it is a skip with its reason. What the system or its rights 
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
+import sys
+from typing import Tuple
 
 import pytest
 
@@ -21,6 +24,16 @@ def program(*names: str, why: str) -> str:
         if path:
             return path
     return package("%s is not installed: %s." % (names[0], why))
+
+
+def module(name: str, why: str, python: Tuple[int, int] = (3, 8)):
+    """This module of a package that only tests need, and that may need a newer Python than we do."""
+    if sys.version_info < python:
+        return system("%s needs Python %d.%d: %s." % (name, *python, why))
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return package("%s is not installed: %s." % (name, why))
 
 
 def package(reason: str):

@@ -1,0 +1,175 @@
+"""Who calls, and whether the request is let in: decided on its head alone, so that a refusal costs no body.
+
+Agents are known by their keys; people by a session, scripts by a token. Until the first account exists, programs on the
+hub's own machine are trusted instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from typing import Any, Dict, Set, Tuple
+
+from .. import auth, ingest
+from ..auth import Caller
+from ..errors import HubError
+from .call import FILE, FORM, Route
+
+JSON, BINARY, FORM_TYPE = "application/json", "application/octet-stream", "application/x-www-form-urlencoded"
+LOOP_BODY_BYTES = 64 << 10   # a larger sample is parsed in the pool: the loop belongs to everyone
+SAFE = ("GET", "HEAD", "OPTIONS")
+
+Environ = Dict[str, Any]
+
+
+class Admission:
+    """Looks at the head of a request for a route; leaves in environ what it found."""
+
+    def __init__(self, hub: Any):
+        self._hub = hub
+        self._hosts = Hosts(hub.config.allowed_hosts, hub.config.public_url)
+
+    def admit(self, route: Route, environ: Environ) -> Tuple[str, int]:
+        """(lane, body limit). Raises HubError to refuse the request.
+
+        Leaves smon.caller in environ, or smon.bearer where a key is not yet verified; and for people smon.scheme, by
+        which their browser came.
+        """
+        address = auth.client_address(environ, self._hub.config.trusted_proxies)
+        lane = (self._identify_agent if route.auth == "agent" else self._identify)(route, environ, address)
+        if route.body is not None:
+            _check_type(route, environ)
+        if lane == "loop" and int(environ.get("CONTENT_LENGTH") or LOOP_BODY_BYTES) >= LOOP_BODY_BYTES:
+            lane = "pool"
+        return lane, route.body_bytes
+
+    # --- people and scripts ---------------------------------------------------------------------------------------
+
+    def trusts_its_machine(self) -> bool:
+        """Whether programs on this machine need no credential: until somebody has an account, and unless the options
+        tell of a proxy, which would look like this machine."""
+        config = self._hub.config
+        return not (self._hub.accounts.users or config.trusted_proxies or config.allowed_hosts or config.public_url
+                    or not config.local_trust)
+
+    def _identify(self, route: Route, environ: Environ, address: str) -> str:
+        """Find out who calls a route that is not an agent's; the lane to go on in."""
+        scheme, host = auth.reached_as(environ, self._hub.config.trusted_proxies)
+        if not (route.any_host or self._hosts.ours(host)):
+            raise HubError("misdirected", "%s is no name of this hub; name it in allowed_hosts if it is one."
+                           % ascii(host[:200])[1:-1])
+        caller = self._caller(environ, address)
+        if environ["REQUEST_METHOD"] not in SAFE and caller.via != "token":  # which is nothing that browsers add
+            self._refuse_foreign_origin(environ, "%s://%s" % (scheme, host))
+        if route.auth != "open" and not caller.may(route.auth):
+            raise self._refused(route, caller)
+        if route.limited:
+            self._count(auth.limit_key(address))
+        environ["smon.caller"], environ["smon.scheme"] = caller, scheme
+        if caller.via in ("session", "token"):
+            environ["smon.authenticated"] = True
+        return route.on
+
+    def _caller(self, environ: Environ, address: str) -> Caller:
+        """A token that is shown is all that counts; without one the cookie does, then the machine."""
+        hub, header = self._hub, environ.get("HTTP_AUTHORIZATION", "")
+        if auth.shows_local_token(header, hub.local_token):
+            return Caller("admin", address, None, "command line", "token")
+        nobody, token = Caller("nobody", address), auth.api_token(header)
+        if token is not None:
+            return hub.accounts.by_token(token, address, hub.now()) or nobody
+        session = auth.session(environ.get("HTTP_COOKIE", ""))
+        known = hub.accounts.by_session(session, address, hub.now()) if session else None
+        if known is None and self.trusts_its_machine() and auth.is_local(environ):
+            return Caller("admin", address, None, "this machine", "local")
+        return known or nobody
+
+    def _refused(self, route: Route, caller: Caller) -> HubError:
+        if caller.role != "nobody":
+            return HubError("forbidden", "This needs the role %s; yours is %s." % (route.auth, caller.role))
+        self._count(auth.limit_key(caller.address))
+        if self._hub.accounts.users:
+            return HubError("unauthorized", "Log in, or send Authorization: Bearer and an API token.")
+        return HubError("unauthorized", "This hub has no account yet: only programs on its own machine may ask." if
+                        self.trusts_its_machine() else "This hub has no account yet: make the first one at /login.")
+
+    def _refuse_foreign_origin(self, environ: Environ, ours: str) -> None:
+        """A page of another origin must not act with a browser's session, nor with this machine's trust."""
+        origin = environ.get("HTTP_ORIGIN", ours).lower()
+        if (environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("same-origin", "none")
+                or origin not in (ours, self._hub.config.public_url or ours)):
+            raise HubError("forbidden", "This request comes from a page of another origin.")
+
+    # --- agents ---------------------------------------------------------------------------------------------------
+
+    def _identify_agent(self, route: Route, environ: Environ, address: str) -> str:
+        """Find out which agent calls, or that bcrypt must tell; the lane to go on in."""
+        found = auth.bearer(environ.get("HTTP_AUTHORIZATION", ""))
+        server = self._hub.fleet.by_uuid.get(found[0]) if found else None
+        if found and server and self._hub.keys.remembers(server, found[1]):
+            if route.limited:
+                self._count((auth.limit_key(address), found[0]))
+            environ["smon.caller"], environ["smon.authenticated"] = Caller("agent", address, server), True
+            return route.on
+        if not found or server is None:  # ids are random: that one is unknown tells nothing, and costs no body
+            self._count(auth.limit_key(address))
+            raise ingest.unknown_key()
+        self._refuse_over(self._hub.limits.wait(auth.limit_key(address), self._limit(), time.monotonic()))
+        environ["smon.bearer"] = (server, found[1], address)
+        return "keys"
+
+    def verify(self, route: Route, environ: Environ) -> Caller:
+        """The slow check of an agent's key. Only failures count against its address."""
+        server, key, address = environ["smon.bearer"]
+        if not self._hub.keys.verify(server, key):
+            self._count(auth.limit_key(address))
+            raise ingest.unknown_key()
+        if route.limited:
+            self._count((auth.limit_key(address), server.row["uuid"]))
+        environ["smon.authenticated"] = True
+        return Caller("agent", address, server)
+
+    # --- the rate limit -------------------------------------------------------------------------------------------
+
+    def _count(self, key: Any) -> None:
+        self._refuse_over(self._hub.limits.take(key, self._limit(), time.monotonic()))
+
+    def _limit(self) -> int:
+        return self._hub.settings["rate_limit_per_minute"]
+
+    def _refuse_over(self, wait: int) -> None:
+        if wait:
+            raise HubError("rate_limited", "More than %d requests in a minute (rate_limit_per_minute); wait %d seconds."
+                           % (self._limit(), wait), retry_after=wait)
+
+
+class Hosts:
+    """The names by which browsers may call this hub. A page of elsewhere can point a name of its own at this machine,
+    and would then read what its visitor may; an address it can not choose."""
+
+    def __init__(self, allowed: Tuple[str, ...], public_url: str):
+        self._names: Set[str] = {"localhost", *allowed}
+        if public_url:
+            self._names.add(auth.host_name(public_url.partition("://")[2]))
+        if not allowed:
+            self._names.add(socket.gethostname().lower())
+            threading.Thread(target=self._ask_for_more, name="smon-names", daemon=True).start()
+
+    def ours(self, host: str) -> bool:
+        """Whether a Host header names this hub. Clients without one are no browsers."""
+        name = auth.host_name(host)
+        return not host or name in self._names or auth.is_address(name)
+
+    def _ask_for_more(self) -> None:
+        """The machine's name with its domain, which a name server may take its time to tell."""
+        with contextlib.suppress(OSError, UnicodeError):
+            self._names.add(socket.getfqdn().lower())
+
+
+def _check_type(route: Route, environ: Environ) -> None:
+    given = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    wanted = BINARY if route.body is FILE else FORM_TYPE if route.body is FORM else JSON
+    if given != wanted and (given or route.auth not in ("agent", "open")):
+        raise HubError("unsupported_type", "The body must be sent as Content-Type: %s." % wanted)
