@@ -1,20 +1,30 @@
-// Starts the page: the routes, the header that stays over every view, the banner and the panel for refused readers.
+// Starts the page: the routes, the header that stays over every view, the banners, and the keys.
 
 import { attr, h, reicon, show, write } from "./dom.js";
 import { ago, clock } from "./format.js";
-import { notice, tickAges } from "./parts.js";
-import { link, on, refresh, setRefreshing } from "./poll.js";
-import { begin, settle } from "./router.js";
+import { get, identify, link, loginPath, mayChange, on, refresh, send, session, setRefreshing } from "./hub.js";
+import { notice, popup, tickAges } from "./parts.js";
+import { begin, go, recall, settle } from "./router.js";
 
 const ROUTES = [
   { path: /^\/$/, view: () => import("./views/overview.js") },
   { path: /^\/servers\/(?<id>[^/]+)$/, view: () => import("./views/server.js") },
   { path: /^\/servers\/(?<id>[^/]+)\/live$/, view: () => import("./views/live.js") },
+  { path: /^\/servers\/(?<id>[^/]+)\/alerts$/, view: () => import("./views/server_alerts.js") },
+  { path: /^\/servers\/(?<id>[^/]+)\/settings$/, view: () => import("./views/server_settings.js") },
+  { path: /^\/alerts$/, view: () => import("./views/alerts.js") },
+  { path: /^\/alerts\/maintenance$/, view: () => import("./views/maintenance.js") },
+  { path: /^\/add$/, view: () => import("./views/add.js") },
+  { path: /^\/settings(\/(?<section>[^/]+))?$/, view: () => import("./settings/page.js") },
 ];
+
+const GO_MS = 1500;  // how long a "g" waits for the letter that says where to
 
 const element = (id) => document.getElementById(id);
 const main = element("main");
 const banner = element("banner");
+
+// --- what the header says ---
 
 function showAge() {
   const words = {
@@ -54,29 +64,11 @@ function showBanner() {
   write(element("banner-retry"), words.retry);
 }
 
-function refusedPanel() {
-  const panel = notice("This hub has no account yet: open it on the hub's own machine",
-    "Until the first account exists, the hub trusts its own machine and nobody else. "
-    + "Open this address there, or make an account there with: ",
-    { heading: "h1", actions: [h("code", {}, "python smon_server.py user add NAME --role admin")] });
-  panel.id = "refused";
-  panel.append(h("p", { class: "muted", id: "refused-words" }));
-  return panel;
-}
-
-function showRefused() {
-  const refused = link.state === "refused";
-  if (refused && !element("refused")) main.before(refusedPanel());
-  if (refused) write(element("refused-words"), "The hub says: " + link.error.message);
-  else element("refused")?.remove();
-  show(main, !refused);
-}
-
 function showLink() {
   showAge();
   showRefreshSwitch();
   showBanner();
-  showRefused();
+  if (link.state === "refused") location.replace(loginPath());  // that page alone may be seen without a credential
 }
 
 function tick() {
@@ -86,15 +78,139 @@ function tick() {
   tickAges();
 }
 
+/** Counts that the overview brings by itself; the other views ask for what is unread at the same pace. */
+function tally(id, number, words) {
+  const mark = element(id);
+  show(mark, number > 0);
+  write(mark, number > 99 ? "99+" : number);
+  attr(mark, "aria-label", `${number} ${words}`);
+}
+
+async function count(answer) {
+  if (answer.summary) {
+    tally("active", answer.summary.activeAlerts, "active");
+    tally("unread", answer.summary.unreadNotifications, "unread");
+    return;
+  }
+  if (Date.now() - count.askedAt < link.seconds * 1000) return;
+  count.askedAt = Date.now();
+  const { notifications, unread } = await get("/api/dashboard/notifications").catch(() => ({ notifications: [] }));
+  tally("unread", unread ?? notifications.length, "unread");
+}
+count.askedAt = 0;
+
+// --- who reads ---
+
+function showReader() {
+  document.documentElement.dataset.role = mayChange() ? "admin" : "viewer";
+  show(element("setup"), session.setup && mayChange());
+  if (!session.user) return;
+  const button = element("user");
+  const words = session.user.via === "local" ? "This machine" : session.user.name;
+  attr(button, "title", `${words} (${session.user.role})`);
+  attr(button, "aria-label", `Account: ${words}`);
+}
+
+async function logOut() {
+  await send("DELETE", "/api/session");
+  location.replace("/login");
+}
+
+function accountMenu() {
+  const { name, role, via } = session.user || { name: "Nobody", role: "", via: "local" };
+  const byPassword = via === "session";
+  return h("div", { class: "menu" },
+    h("p", {}, h("b", {}, via === "local" ? "This machine" : name), h("span", { class: "muted" }, role)),
+    byPassword && h("a", { href: "/settings/account" }, "Change password"),
+    h("button", { type: "button", onclick: showKeys }, "Keyboard shortcuts"),
+    byPassword && h("button", { type: "button", onclick: logOut }, "Log out"));
+}
+
+async function notifications(panel) {
+  const { bell } = await import("./views/bell.js");
+  return bell(panel, (unread) => tally("unread", unread, "unread"));
+}
+
+// --- keys ---
+
+const press = (id) => () => element(id).click();
+const choose = (place) => () => document.querySelectorAll("[data-choice=view] .segment")[place]?.click();
+
+/** [key, what it does, how]. Off in fields, and altogether where the reader turned them off. */
+const KEYS = [
+  ["/", "Search", () => document.querySelector("main input[type=search]")?.focus()],
+  ["g o", "Go to the servers", () => go("/")],
+  ["g a", "Go to the alerts", () => go("/alerts")],
+  ["g s", "Go to the settings", () => go("/settings")],
+  ["1", "Servers as a grid", choose(0)],
+  ["2", "Servers as a list", choose(1)],
+  ["3", "Servers as a map", choose(2)],
+  ["4", "Compare servers", choose(3)],
+  ["j", "Next server", () => step(1)],
+  ["k", "Previous server", () => step(-1)],
+  ["[", "Previous tab", () => tab(-1)],
+  ["]", "Next tab", () => tab(1)],
+  ["r", "Refresh now", refresh],
+  ["p", "Pause or resume refreshing", press("refreshing")],
+  ["t", "Change the theme", () => document.querySelector("[data-theme-switch]").click()],
+  ["n", "Notifications", press("bell")],
+  ["?", "Show this list", showKeys],
+];
+
+function step(by) {
+  const links = [...document.querySelectorAll("main :is(.card-link, .name-link, .node, .square, .pending-name)")];
+  const at = links.indexOf(document.activeElement);
+  const next = links[at < 0 && by < 0 ? links.length - 1 : at + by];
+  next?.focus();
+}
+
+function tab(by) {
+  const tabs = [...document.querySelectorAll(".tabs a")];
+  tabs[tabs.findIndex((each) => each.hasAttribute("aria-current")) + by]?.click();
+}
+
+async function showKeys() {
+  const { keyList } = await import("./views/keys.js");
+  keyList(KEYS);
+}
+
+function keys() {
+  let leader = 0;  // when "g" was pressed
+  return (event) => {
+    const busy = event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey;
+    if (busy || recall("keys", "on") !== "on" || event.target.closest("input, select, textarea, dialog")) return;
+    const name = (Date.now() - leader < GO_MS ? "g " : "") + event.key;
+    leader = event.key === "g" ? Date.now() : 0;
+    const found = KEYS.find(([key]) => key === name);
+    if (!found) return;
+    event.preventDefault();
+    found[2]();
+  };
+}
+
+// --- start ---
+
+function loadFailure() {
+  const retry = () => location.reload();
+  const again = h("button", { type: "button", class: "button primary", onclick: retry }, "Load again");
+  return notice("This page could not be loaded", "The hub did not deliver a part of the page. It may be restarting.",
+    { heading: "h1", actions: [again] });
+}
+
 function start() {
   on("change", showLink);
-  on("draw", () => settle());
+  on("draw", (answer) => { settle(); count(answer); });
   element("refreshing").addEventListener("click", () => setRefreshing(!link.refreshing));
   element("refresh").addEventListener("click", refresh);
   element("retry").addEventListener("click", refresh);
+  popup(element("bell"), "Notifications", notifications);
+  popup(element("user"), "Account", (panel) => panel.replaceChildren(accountMenu()));
+  document.addEventListener("keydown", keys());
+  addEventListener("pageshow", (event) => event.persisted && location.reload());  // Back after a log-out shows nothing
   setInterval(tick, 1000);
   showLink();
-  begin(ROUTES, main);
+  begin(ROUTES, main, loadFailure);
+  identify().then(showReader, () => {});  // the poller meets the same trouble and says so
 }
 
 start();

@@ -1,8 +1,8 @@
 // Small parts that several views share: status, gauges, meters, ages, empty states. Each is made once and then set;
 // setting writes only what differs.
 
-import { hubNow } from "./api.js";
-import { attr, h, icon, plain, reicon, svg, vary, write } from "./dom.js";
+import { hubNow } from "./hub.js";
+import { attr, h, icon, plain, reicon, show, svg, vary, write } from "./dom.js";
 import { ago, full, level, parse, percent } from "./format.js";
 
 /** The states of a server, worst first. Never told by colour alone: each has its own shape and word. */
@@ -145,6 +145,37 @@ export function choice(label, options, onpick) {
       for (const [value, button] of buttons) attr(button, "aria-pressed", value === chosen ? "true" : "false");
     },
   };
+}
+
+/**
+ * A panel that a button of the header opens below itself: fill(panel) draws it anew each time. Escape, a click
+ * elsewhere and a followed link close it; Escape gives the focus back.
+ */
+export function popup(button, label, fill) {
+  const panel = h("div", { class: "popup", role: "group", "aria-label": label, tabindex: "-1", hidden: true });
+  button.after(panel);
+
+  async function open() {
+    await fill(panel);
+    set(true);
+    (panel.querySelector("a, button") || panel).focus();
+  }
+
+  function set(on) {
+    show(panel, on);
+    attr(button, "aria-expanded", on ? "true" : "false");
+  }
+
+  button.addEventListener("click", () => (panel.hidden ? open() : set(false)));
+  panel.addEventListener("click", (event) => event.target.closest("a") && set(false));
+  document.addEventListener("pointerdown", (event) => {
+    if (!panel.hidden && !panel.parentNode.contains(event.target)) set(false);
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || panel.hidden) return;
+    set(false);
+    button.focus();
+  });
 }
 
 /** Say a sentence to a screen reader, politely. */

@@ -1,24 +1,26 @@
 // Where the reader is and what they chose: the path picks a view, the query is that view's state, and small
 // preferences lie in localStorage. Reload, back and a copied address all lead to the same place.
 
-import { h } from "./dom.js";
-import { notice } from "./parts.js";
-
 const SCROLL_SAVE_MS = 150;
 const SETTLE_FRAMES = 60;
 
 let routes = [];
 let root = null;
+let failure = null;
 let unmount = () => {};
 let shownPath = null;
 let queryListeners = new Set();
 let wantedScroll = null;  // where back or reload should land once the view has drawn
 let saving = 0;
 
-/** Show the view of the present address inside root, and follow links, back and forward from now on. */
-export function begin(table, element) {
+/**
+ * Show the view of the present address inside root, and follow links, back and forward from now on. loadFailure()
+ * makes what stands there when a view can not be loaded.
+ */
+export function begin(table, element, loadFailure) {
   routes = table;
   root = element;
+  failure = loadFailure;
   history.scrollRestoration = "manual";  // the browser would restore before the data has come
   document.addEventListener("click", followLink);
   addEventListener("popstate", arrive);
@@ -123,7 +125,7 @@ async function enter(route, params, stillWanted) {
   try {
     view = await route.view();
   } catch (cause) {
-    if (stillWanted()) root.replaceChildren(loadFailure());
+    if (stillWanted()) root.replaceChildren(failure());
     return;
   }
   if (!stillWanted()) return;
@@ -132,20 +134,16 @@ async function enter(route, params, stillWanted) {
   unmount = view.mount(root, params);
 }
 
-function loadFailure() {
-  const retry = () => location.reload();
-  const again = h("button", { type: "button", class: "button primary", onclick: retry }, "Load again");
-  return notice("This page could not be loaded", "The hub did not deliver a part of the page. It may be restarting.",
-    { heading: "h1", actions: [again] });
-}
-
 function tellQuery() {
   for (const listener of [...queryListeners]) listener();
 }
 
 function markNavigation() {
   for (const link of document.querySelectorAll(".nav a")) {
-    if (new URL(link.href).pathname === location.pathname) link.setAttribute("aria-current", "page");
+    const { pathname } = new URL(link.href);
+    const inside = pathname !== "/" && location.pathname.startsWith(pathname + "/");
+    if (pathname === location.pathname) link.setAttribute("aria-current", "page");
+    else if (inside) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
   }
 }

@@ -14,17 +14,19 @@ const BIG_STEP = 10;       // samples that Shift and an arrow key go
 const HOUR_MS = 3600000;   // spans up to this are told to the second
 const DAY_MS = 24 * HOUR_MS;
 
-const EMPTY = { t: new Float64Array(0), from: 0, to: 1, stepMs: 0 };
+const DRAG_PX = 8;         // a shorter drag is a click
+
+const EMPTY = { t: new Float64Array(0), from: 0, to: 1, stepMs: 0, events: [] };
 
 /**
  * look: {label, lines: [{name, tone, dashed?}], format(value) -> text, tick(value) -> text for the axis, max: the fixed
  * upper end or null to follow the data (binary: in powers of two), hint: what the keys do}.
- * set({t, lines: [{v, low?, high?}], from, to, stepMs}) shows data; onpick(ms) hears of a click or Enter on a sample,
- * onpoint(ms or null) of the cursor.
+ * set({t, lines: [{v, low?, high?}], from, to, stepMs, events: [{t, tone}]}) shows data; onpick(ms) hears of a click or
+ * Enter on a sample, onpoint(ms or null) of the cursor, onzoom(from, to) of a drag, and without times of Escape.
  */
 export function lineChart(look) {
   const { label, lines, format, tick = format, max = null, binary = false, hint = "" } = look;
-  const { onpick = null, onpoint = () => {} } = look;
+  const { onpick = null, onpoint = () => {}, onzoom = null } = look;
   const legend = legendOf(lines);
   const plot = h("div", { class: "chart-plot" });
   const cursor = cursorOf(plot, lines);
@@ -39,7 +41,7 @@ export function lineChart(look) {
   let picked = null;  // a moment that stays marked
 
   function set(next) {
-    data = next;
+    data = { ...EMPTY, ...next };
     gap = gapLimit(data.t, data.stepMs);
     top = max ?? roundUp(Math.max(0, ...data.lines.map((line) => summary(line.high || line.v)?.max ?? 0)), binary);
     if (marked >= data.t.length) point(-1);
@@ -64,6 +66,7 @@ export function lineChart(look) {
       if (data.t.length > DENSE * box.width * ratio) drawDense(context, box, data, line, style, yOf, ratio);
       else drawSparse(context, data.t, line, style, gap, xOf, yOf, box.y + box.height);
     });
+    for (const { t, tone } of data.events) drawEvent(context, box, xOf(t), token(tone));
     if (picked !== null) drawPicked(context, box, xOf(picked));
     cursor.set(marked, data, xOf, yOf, box);
   }
@@ -105,12 +108,16 @@ export function lineChart(look) {
     if (onpick && index >= 0) onpick(data.t[index]);
   }
 
+  const timeAt = (x) => data.from + Math.min(1, Math.max(0, (x - box.x) / box.width)) * (data.to - data.from);
+
   watchPlot(plot, {
-    at: (x) => nearest(data.t, data.from + (x - box.x) / box.width * (data.to - data.from)),
+    at: (x) => nearest(data.t, timeAt(x)),
     last: () => data.t.length - 1,
     marked: () => marked,
     point,
     pick,
+    zoom: onzoom && ((x1, x2) => onzoom(timeAt(Math.min(x1, x2)), timeAt(Math.max(x1, x2)))),
+    whole: () => onzoom?.(),
   });
   plot.setAttribute("aria-label", label + (hint ? ". " + hint : ""));
   return {
@@ -241,6 +248,23 @@ function drawPicked(context, box, x) {
   context.setLineDash([]);
 }
 
+/** A flag on the upper edge, and a thin line down from it. */
+function drawEvent(context, box, x, colour) {
+  context.strokeStyle = context.fillStyle = colour;
+  context.lineWidth = 1;
+  context.globalAlpha = 0.5;
+  context.beginPath();
+  context.moveTo(Math.round(x) + 0.5, box.y);
+  context.lineTo(Math.round(x) + 0.5, box.y + box.height);
+  context.stroke();
+  context.globalAlpha = 1;
+  context.beginPath();
+  context.moveTo(x - 5, box.y - 9);
+  context.lineTo(x + 5, box.y - 9);
+  context.lineTo(x, box.y);
+  context.fill();
+}
+
 function legendOf(lines) {
   const figures = lines.map(() => h("b", {}));
   const keys = lines.map(({ name, tone, dashed = false }, i) => h("span",
@@ -280,19 +304,24 @@ function cursorOf(plot, lines) {
 const SLIDER = { role: "slider", tabindex: "0", "aria-valuemin": "0", "aria-valuemax": "0", "aria-valuenow": "0" };
 
 /** Pointer and keys on the plot: a slider over the samples. */
-function watchPlot(plot, { at, last, marked, point, pick }) {
+function watchPlot(plot, { at, last, marked, point, pick, zoom, whole }) {
   for (const [name, value] of Object.entries(SLIDER)) plot.setAttribute(name, value);
   let rect = null;
-  const indexAt = (event) => {
+  const xOf = (event) => {
     rect = rect || plot.getBoundingClientRect();
-    return at(event.clientX - rect.left);
+    return event.clientX - rect.left;
   };
+  const indexAt = (event) => at(xOf(event));
+  if (zoom) watchDrag(plot, xOf, zoom);
   const forget = () => { rect = null; };
   plot.addEventListener("pointerenter", forget);
   plot.addEventListener("pointermove", (event) => point(indexAt(event)));
   plot.addEventListener("pointerleave", () => point(-1));
   plot.addEventListener("blur", () => point(-1));
-  plot.addEventListener("click", (event) => { forget(); pick(indexAt(event)); });
+  plot.addEventListener("click", (event) => {
+    forget();
+    if (!event.defaultPrevented) pick(indexAt(event));
+  });
   plot.addEventListener("keydown", (event) => {
     if (event.key === "Enter") return pick(marked());
     const from = marked() < 0 ? last() + 1 : marked();
@@ -300,6 +329,36 @@ function watchPlot(plot, { at, last, marked, point, pick }) {
     const targets = { ArrowLeft: from - pace, ArrowRight: from + pace, Home: 0, End: last(), Escape: -1 };
     if (!(event.key in targets)) return undefined;
     event.preventDefault();
+    if (event.key === "Escape" && marked() < 0) whole();
     return point(event.key === "Escape" ? -1 : Math.min(last(), Math.max(0, targets[event.key])));
   });
+}
+
+/** A drag with the mouse or a pen marks a span; a finger scrolls the page instead. Its click is no pick. */
+function watchDrag(plot, xOf, zoom) {
+  const span = h("div", { class: "chart-span", hidden: true });
+  let from = null;
+  let dragged = false;
+  plot.append(span);
+  const far = (x) => from !== null && Math.abs(x - from) >= DRAG_PX;
+  plot.addEventListener("pointerdown", (event) => {
+    dragged = false;
+    if (event.pointerType !== "touch" && event.button === 0) from = xOf(event);
+  });
+  plot.addEventListener("pointermove", (event) => {
+    const x = xOf(event);
+    show(span, far(x));
+    if (!far(x)) return;
+    vary(span, "left", Math.min(x, from) + "px");
+    vary(span, "width", Math.abs(x - from) + "px");
+  });
+  addEventListener("pointerup", (event) => {
+    const x = from === null ? 0 : xOf(event);
+    dragged = far(x);
+    const begin = from;
+    from = null;
+    show(span, false);
+    if (dragged && plot.isConnected) zoom(begin, x);
+  });
+  plot.addEventListener("click", (event) => dragged && event.preventDefault());
 }

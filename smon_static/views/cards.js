@@ -1,14 +1,18 @@
 // The grid of the overview: servers as cards under their groups, those that wait for approval on top.
 
-import { send, ApiError } from "../api.js";
+import { ApiError, refresh, send } from "../hub.js";
 import { attr, h, icon, keyed, show, toggle, vary, write } from "../dom.js";
 import { count, duration } from "../format.js";
 import { KINDS, age, badge, bar, kindOf, ring, setAge } from "../parts.js";
-import { refresh } from "../poll.js";
 import { recall, remember } from "../router.js";
 
 const DISKS_SHOWN = 3;
 const PENDING = "\n";  // the key of the group of those that wait; no real group name has a line break
+
+/** The rows of an answer with view=cards as objects. */
+export function serversOf({ columns, rows }) {
+  return rows.map((row) => Object.fromEntries(row.map((value, index) => [columns[index], value])));
+}
 
 /**
  * draw([{name, servers}]) shows the groups in the given order. Short groups stand side by side; with the windowed list
@@ -168,7 +172,8 @@ function diskBars() {
   };
 }
 
-function pendingLine() {
+/** A server that waits for approval, with the button that lets it in. */
+export function pendingLine() {
   let id = null;
   const name = h("a", { class: "pending-name" });
   const meta = h("span", { class: "muted" });

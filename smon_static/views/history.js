@@ -1,12 +1,13 @@
-// CPU and memory of a server over time, as a chart and as a table. A click on a moment puts it into the query (at).
+// CPU and memory of a server over time, as a chart and as a table, with the moments at which alerts opened. A click on
+// a moment puts it into the query (at), a drag the span that it zooms into (from, to).
 
-import { hubNow } from "../api.js";
 import { h, show } from "../dom.js";
 import { moment, parse, percent } from "../format.js";
+import { hubNow } from "../hub.js";
 import { choice, panel } from "../parts.js";
 import { query } from "../router.js";
 import { lineChart } from "../charts/line.js";
-import { parts, summary } from "../charts/scale.js";
+import { lowerBound, parts, summary } from "../charts/scale.js";
 
 const RANGES = [
   ["6", "6 h"], ["12", "12 h"], ["24", "24 h"], ["48", "48 h"], ["72", "72 h"], ["168", "7 d"], ["720", "30 d"],
@@ -19,7 +20,10 @@ const LINES = [
 ];
 
 export function history() {
-  const range = choice("Time range", RANGES, (hours) => query.set({ h: hours === DEFAULT_HOURS ? "" : hours }));
+  const pickHours = (hours) => query.set({ h: hours === DEFAULT_HOURS ? "" : hours, from: "", to: "" });
+  const range = choice("Time range", RANGES, pickHours);
+  const unzoom = () => query.set({ from: "", to: "" });
+  const back = h("button", { type: "button", class: "button small", onclick: unzoom }, "Zoom out");
   const none = h("p", { class: "chart-none muted" }, "There are no samples in this time.");
   const chart = lineChart({
     label: "CPU and memory over time",
@@ -29,6 +33,7 @@ export function history() {
     tick: percent,
     max: 100,
     onpick: (ms) => query.set({ at: new Date(ms).toISOString() }),
+    onzoom: (from, to) => (from ? query.set({ from: iso(from), to: iso(to) }) : unzoom()),
   });
   const table = tableBehind();
   let latest = null;
@@ -37,7 +42,8 @@ export function history() {
     latest = answer;
     const hours = query.get("h", DEFAULT_HOURS);
     range.set(hours);
-    const data = columns(answer, Number(hours));
+    const data = columns(answer, span(Number(hours)));
+    show(back, Boolean(query.get("from")));
     show(none, !data.t.length);
     show(chart.el, data.t.length > 0);
     show(table.el, data.t.length > 0);
@@ -48,24 +54,36 @@ export function history() {
 
   query.listen(() => {
     range.set(query.get("h", DEFAULT_HOURS));
-    if (latest) chart.mark(query.get("at") ? parse(query.get("at")) : null);
+    if (latest) draw(latest);
   });
   return {
-    el: panel("History", { className: "panel-history", end: range.el }, none, chart.el, table.el),
+    el: panel("History", { className: "panel-history", beside: back, end: range.el }, none, chart.el, table.el),
     draw,
     stop: chart.stop,
   };
 }
 
-/** The answer's rows as columns; what is not known is NaN. */
-function columns({ history: rows, step }, hours) {
-  const to = hubNow();
-  const from = to - hours * 3600000;
+const iso = (ms) => new Date(ms).toISOString();
+const TONES = { critical: "crit", warning: "warn" };
+
+/** What is zoomed into, else the last hours. */
+function span(hours) {
+  const [from, to] = [parse(query.get("from")), parse(query.get("to"))];
+  return from < to ? { from, to } : { from: hubNow() - hours * 3600000, to: hubNow() };
+}
+
+/** The answer's rows of a span as columns; what is not known is NaN. */
+function columns({ history: all, step, alerts }, { from, to }) {
+  const times = Float64Array.from(all, (row) => parse(row.timestamp));
+  const rows = all.slice(lowerBound(times, from), lowerBound(times, to + 1));
+  const events = alerts.map((alert) => ({ t: parse(alert.timestamp), tone: TONES[alert.severity] || "muted" }))
+    .filter(({ t }) => t >= from && t <= to);
   const column = (field) => Float64Array.from(rows, (row) => row[field] ?? NaN);
   const lines = LINES.map((line) => (rows.length && line.high in rows[0]
     ? { v: column(line.field), low: column(line.low), high: column(line.high) }
     : { v: column(line.field) }));
-  return { t: Float64Array.from(rows, (row) => parse(row.timestamp)), lines, from, to, stepMs: (step || 0) * 1000 };
+  return { t: Float64Array.from(rows, (row) => parse(row.timestamp)), lines, from, to, stepMs: (step || 0) * 1000,
+    events };
 }
 
 /** The same data in figures; its rows are made only while it is open. */

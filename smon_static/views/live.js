@@ -1,11 +1,10 @@
 // Near-live figures of one server: tiles, charts, cores, and the benchmark's ranges. Asks only for what is new.
 // State in the query: w (minutes shown), r (seconds between two questions), b (minutes of the benchmark).
 
-import { ApiError, get, hubNow } from "../api.js";
+import { ApiError, get, hubNow, watch } from "../hub.js";
 import { h, icon, keyed, reicon, show, write } from "../dom.js";
 import { bytes, count, number, parse, percent, rate } from "../format.js";
 import { age, bar, choice, notice, panel, refusal, setAge, skeleton } from "../parts.js";
-import { watch } from "../poll.js";
 import { query } from "../router.js";
 import { lineChart } from "../charts/line.js";
 import { benchmark } from "./benchmark.js";

@@ -3,11 +3,10 @@
 
 import { WHOLE, attr, h, icon, show, write } from "../dom.js";
 import { byName, count, parse, roughly } from "../format.js";
-import { hubNow } from "../api.js";
+import { hubNow, setSeconds, watch } from "../hub.js";
 import { KINDS, choice, kindOf, notice, refusal, say, skeleton } from "../parts.js";
-import { setSeconds, watch } from "../poll.js";
 import { query, recall, remember } from "../router.js";
-import { cards } from "./cards.js";
+import { cards, serversOf } from "./cards.js";
 
 const PATH = "/api/dashboard?view=cards";
 const SAY_EVERY_MS = 10000;
@@ -23,7 +22,7 @@ const FILTERS = {
   "critical-alerts": { word: "With critical alerts", test: (server) => server.critical > 0 },
 };
 
-/** The cards on top: the figure of the summary, its label and symbol, the filter that a click sets, the small line. */
+/** The cards on top: the figure of the summary, label, symbol, what a click filters by (null: the bell), small line. */
 const SUMMARY = [
   ["totalServers", "Servers", "servers", "", (all, sum) => count(sum.groups.length, "group")],
   ["onlineServers", "Online", "online", "online", onlineShare],
@@ -38,6 +37,7 @@ const VIEWS = {
   grid: async () => cards,
   list: async () => (await import("./servers.js")).servers,
   map: async () => (await import("./map.js")).map,
+  compare: async () => (await import("./compare.js")).compare,
 };
 
 async function longGrid() {
@@ -63,7 +63,7 @@ export function mount(root) {
     drawn = answer;
     if (!page.isConnected) root.replaceChildren(heading, page);
     setSeconds(answer.refresh_seconds);
-    all = serversOf(answer);
+    all = inOrder(answer);
     summary.set(answer.summary, all);
     tools.setGroups(answer.summary.groups);
     title(answer.summary.criticalAlerts);
@@ -97,7 +97,13 @@ export function mount(root) {
     show(summary.el, all.length > 0);
     show(tools.el, all.length > 0);
     if (number) empty.replaceChildren();
-    else if (!empty.firstChild || all.length) empty.replaceChildren(all.length ? nothingFound() : noServers());
+    else if (all.length) empty.replaceChildren(nothingFound());
+    else if (!empty.firstChild) invite();
+  }
+
+  async function invite() {
+    const { noServers } = await import("./add.js");
+    if (!all.length && !empty.firstChild) empty.replaceChildren(noServers());
   }
 
   root.append(heading, waiting);
@@ -134,10 +140,9 @@ function mentions(server, text) {
 
 const rank = (server) => KINDS[kindOf(server)].rank;
 
-/** The rows of the answer as objects, worst first and by name; sorted here once, not at each key stroke. */
-function serversOf({ columns, rows }) {
-  const all = rows.map((row) => Object.fromEntries(row.map((value, index) => [columns[index], value])));
-  return all.sort((a, b) => rank(a) - rank(b) || byName(a.name, b.name));
+/** The servers of the answer, worst first and by name; sorted here once, not at each key stroke. */
+function inOrder(answer) {
+  return serversOf(answer).sort((a, b) => rank(a) - rank(b) || byName(a.name, b.name));
 }
 
 /** Groups in the order of their worst server; the servers keep theirs. */
@@ -162,7 +167,7 @@ function longestSilence(all) {
 
 function alertedOn(all, field) {
   const number = all.filter((server) => server[field] > 0).length;
-  return number ? "on " + count(number, "server") : "not judged yet"; // this version has no rules: zero is no all-clear
+  return number ? "on " + count(number, "server") : "none";
 }
 
 function summaryCards() {
@@ -177,11 +182,11 @@ function summaryCards() {
 function summaryCard([figure, label, symbol, filter, detail]) {
   const number = h("span", { class: "stat-figure" });
   const small = h("span", { class: "stat-detail" });
-  const clicks = filter !== null;
+  const filters = filter !== null;
   const pressed = () => (filter && query.get("status") === filter ? "true" : "false");
-  const onclick = () => query.set({ status: pressed() === "true" ? "" : filter });
-  const active = clicks && { type: "button", onclick };
-  const el = h(clicks ? "button" : "div", { class: "stat", "data-figure": figure, ...active },
+  const onclick = () => (filters ? query.set({ status: pressed() === "true" ? "" : filter })
+    : document.getElementById("bell").click());
+  const el = h("button", { type: "button", class: "stat", "data-figure": figure, onclick },
     h("span", { class: "stat-label" }, icon(symbol), label), number, small);
   return {
     el,
@@ -191,7 +196,7 @@ function summaryCard([figure, label, symbol, filter, detail]) {
       attr(el, "data-some", sum[figure] > 0);
     },
     press() {
-      if (clicks) attr(el, "aria-pressed", pressed());
+      if (filters) attr(el, "aria-pressed", pressed());
     },
   };
 }
@@ -206,7 +211,9 @@ function toolbar() {
     Object.entries(FILTERS).map(([value, each]) => h("option", { value }, each.word)));
   const clear = h("button", { type: "button", class: "button small", onclick: clearFilters }, "Clear filters");
   const found = h("span", { class: "found", role: "status" });
-  const view = choice("View", [["grid", "Grid", "grid"], ["list", "List", "list"], ["map", "Map", "map"]], pickView);
+  const view = choice("View", [["grid", "Grid", "grid"], ["list", "List", "list"], ["map", "Map", "map"],
+    ["compare", "Compare", "compare"]], pickView);
+  view.el.dataset.choice = "view";
   let names = null;
   return {
     el: h("div", { class: "toolbar" },
@@ -247,16 +254,6 @@ function nothingFound() {
     FILTERS[query.get("status")] && `with status “${FILTERS[query.get("status")].word}”`].filter(Boolean);
   const clear = h("button", { type: "button", class: "button primary", onclick: clearFilters }, "Clear filters");
   return notice("No servers match", `Nothing was found for ${words.join(" ")}.`, { actions: [clear] });
-}
-
-function noServers() {
-  const panel = notice("No servers yet", "Bring the first one in from the machine that shall be watched:");
-  panel.append(h("ol", { class: "steps" },
-    h("li", {}, "It needs Python 3.8 or newer with psutil. Copy the one file ",
-      h("a", { href: "/agent/smon_agent.py", download: true }, "smon_agent.py"), " to it."),
-    h("li", {}, "Start it there:", h("code", { class: "command" }, `python3 smon_agent.py --url ${location.origin}`)),
-    h("li", {}, "It shows up on this page by itself, within half a minute.")));
-  return panel;
 }
 
 /** Tell a screen reader when a server changes its state, at most one sentence in ten seconds. */

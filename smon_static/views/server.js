@@ -1,11 +1,10 @@
 // The page of one server: what it is, what is wrong with it, its figures now and over time, its processes and services.
 // State in the query: h (hours of history), at (the moment whose processes are shown).
 
-import { ApiError, send } from "../api.js";
+import { ApiError, refresh, send, watch } from "../hub.js";
 import { attr, h, icon, keyed, show, vary, write } from "../dom.js";
 import { DEFAULT_LIMIT, bytes, count, number, percent, rate } from "../format.js";
 import { KINDS, age, badge, bar, kindOf, panel, refusal, setAge, skeleton } from "../parts.js";
-import { refresh, watch } from "../poll.js";
 import { query } from "../router.js";
 import { DEFAULT_HOURS, history } from "./history.js";
 import { processes } from "./processes.js";
@@ -133,7 +132,7 @@ function alerts() {
 
 function alertLine() {
   const state = badge();
-  const message = h("span", { class: "alert-message" });
+  const message = h("a", { class: "alert-message" });
   const since = age("muted");
   const seen = h("span", { class: "chip" }, "Acknowledged");
   const el = h("li", { class: "alert" }, state.el, message, since, seen);
@@ -144,6 +143,7 @@ function alertLine() {
       attr(el, "data-kind", kind);
       state.set(kind);
       write(message, alert.message);
+      attr(message, "href", location.pathname + "/alerts");
       setAge(since, alert.timestamp);
       show(seen, Boolean(alert.is_acknowledged));
     },

@@ -4,7 +4,7 @@ import { attr, h, show, write } from "../dom.js";
 import { duration } from "../format.js";
 import { age, badge, kindOf, setAge } from "../parts.js";
 
-const TABS = [["", "Overview"], ["/live", "Live"]];
+const TABS = [["", "Overview"], ["/live", "Live"], ["/alerts", "Alerts"], ["/settings", "Settings"]];
 
 /** tab: which of TABS is open. draw(answer) takes the answer about the server. */
 export function serverHead(id, tab) {
@@ -13,7 +13,7 @@ export function serverHead(id, tab) {
   const state = badge();
   const facts = h("p", { class: "facts" });
   const seen = age();
-  const notes = h("p", { class: "muted" });
+  const notes = h("p", { class: "muted notes" });
   const tabs = TABS.map(([path, word]) => h("a",
     { href: `/servers/${id}${path}`, "aria-current": path === tab ? "page" : null }, word));
   const el = h("header", { class: "server-head" },
