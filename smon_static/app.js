@@ -1,7 +1,7 @@
 // Starts the page: the routes, the header that stays over every view, the banners, and the keys.
 
 import { attr, h, reicon, show, write } from "./dom.js";
-import { ago, clock } from "./format.js";
+import { ago, clock, full } from "./format.js";
 import { get, identify, link, loginPath, mayChange, on, refresh, send, session, setRefreshing } from "./hub.js";
 import { notice, popup, tickAges } from "./parts.js";
 import { begin, go, recall, settle } from "./router.js";
@@ -9,7 +9,9 @@ import { begin, go, recall, settle } from "./router.js";
 const ROUTES = [
   { path: /^\/$/, view: () => import("./views/overview.js") },
   { path: /^\/servers\/(?<id>[^/]+)$/, view: () => import("./views/server.js") },
-  { path: /^\/servers\/(?<id>[^/]+)\/live$/, view: () => import("./views/live.js") },
+  { path: /^\/servers\/(?<id>[^/]+)\/(performance|live)$/, view: () => import("./views/live.js") },
+  { path: /^\/servers\/(?<id>[^/]+)\/processes$/, view: () => import("./views/server_processes.js") },
+  { path: /^\/servers\/(?<id>[^/]+)\/services$/, view: () => import("./views/server_services.js") },
   { path: /^\/servers\/(?<id>[^/]+)\/alerts$/, view: () => import("./views/server_alerts.js") },
   { path: /^\/servers\/(?<id>[^/]+)\/settings$/, view: () => import("./views/server_settings.js") },
   { path: /^\/alerts$/, view: () => import("./views/alerts.js") },
@@ -78,7 +80,7 @@ function tick() {
   tickAges();
 }
 
-/** Counts that the overview brings by itself; the other views ask for what is unread at the same pace. */
+/** Counts that the overview brings by itself; for the other views they are asked for at the same pace. */
 function tally(id, number, words) {
   const mark = element(id);
   show(mark, number > 0);
@@ -86,18 +88,22 @@ function tally(id, number, words) {
   attr(mark, "aria-label", `${number} ${words}`);
 }
 
+let countedAt = 0;
+
 async function count(answer) {
-  if (answer.summary) {
-    tally("active", answer.summary.activeAlerts, "active");
-    tally("unread", answer.summary.unreadNotifications, "unread");
-    return;
-  }
-  if (Date.now() - count.askedAt < link.seconds * 1000) return;
-  count.askedAt = Date.now();
-  const { notifications, unread } = await get("/api/dashboard/notifications").catch(() => ({ notifications: [] }));
-  tally("unread", unread ?? notifications.length, "unread");
+  if (!answer.summary && Date.now() - countedAt < link.seconds * 1000) return;
+  countedAt = Date.now();
+  const summary = answer.summary || await totals();
+  if (!summary) return;
+  tally("active", summary.activeAlerts, "active");
+  tally("unread", summary.unreadNotifications, "unread");
 }
-count.askedAt = 0;
+
+/** The figures of the overview alone; none when the hub can not be asked, which the poller says. */
+async function totals() {
+  const answer = await get("/api/dashboard?view=summary").catch(() => null);
+  return answer && answer.summary;
+}
 
 // --- who reads ---
 
@@ -188,6 +194,25 @@ function keys() {
   };
 }
 
+// --- paper ---
+
+/** On paper stands what the screen tells by its controls: the span of time, and when this was so. Tables are open. */
+function preparePaper() {
+  const span = main.querySelector("[data-span]")?.dataset.span;
+  const words = [document.title, span, `printed ${full(Date.now())}`].filter(Boolean).join(" · ");
+  const head = h("p", { class: "paper-head" }, words);
+  const folded = [...main.querySelectorAll(".chart-table:not([open])")];
+  main.prepend(head);
+  for (const each of folded) {
+    each.open = true;
+    each.dispatchEvent(new Event("toggle"));  // the browser's own comes after the paper
+  }
+  addEventListener("afterprint", () => {
+    head.remove();
+    for (const each of folded) each.open = false;
+  }, { once: true });
+}
+
 // --- start ---
 
 function loadFailure() {
@@ -200,12 +225,14 @@ function loadFailure() {
 function start() {
   on("change", showLink);
   on("draw", (answer) => { settle(); count(answer); });
+  on("sent", () => { countedAt = 0; });  // after a change the counts are old
   element("refreshing").addEventListener("click", () => setRefreshing(!link.refreshing));
   element("refresh").addEventListener("click", refresh);
   element("retry").addEventListener("click", refresh);
   popup(element("bell"), "Notifications", notifications);
   popup(element("user"), "Account", (panel) => panel.replaceChildren(accountMenu()));
   document.addEventListener("keydown", keys());
+  addEventListener("beforeprint", preparePaper);
   addEventListener("pageshow", (event) => event.persisted && location.reload());  // Back after a log-out shows nothing
   setInterval(tick, 1000);
   showLink();

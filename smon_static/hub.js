@@ -65,7 +65,9 @@ export async function send(method, path, body, { long = false } = {}) {
     options.headers = { "Content-Type": "application/json" };
     options.body = JSON.stringify(body);
   }
-  return read(await ask(path, options));
+  const answer = await read(await ask(path, options));
+  for (const listener of listeners.sent) listener();
+  return answer;
 }
 
 async function ask(path, options) {
@@ -141,7 +143,8 @@ export function loginPath() {
 const RETRY_SECONDS = [2, 4, 8, 16, 32, 60];
 const TIMER_LIMIT_MS = 2 ** 31 - 1;  // a longer timer would fire at once
 
-/** What everyone may read; `on("change")` hears of each change, `on("draw")` of each drawn answer. */
+/** What everyone may read; on("change") hears of each change of it, "draw" of each drawn answer, "sent" of each change
+ * that the hub took. */
 export const link = {
   state: "loading",    // loading, fine, down (no answer), refused (401)
   error: null,         // the ApiError behind down and refused
@@ -152,7 +155,7 @@ export const link = {
   seconds: 30,
 };
 
-const listeners = { change: new Set(), draw: new Set() };
+const listeners = { change: new Set(), draw: new Set(), sent: new Set() };
 let watched = null;   // the subject given to watch()
 let timer = 0;
 let failures = 0;

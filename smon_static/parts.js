@@ -3,7 +3,7 @@
 
 import { hubNow } from "./hub.js";
 import { attr, h, icon, plain, reicon, show, svg, vary, write } from "./dom.js";
-import { ago, full, level, parse, percent } from "./format.js";
+import { ago, full, level, moment, parse, percent } from "./format.js";
 
 /** The states of a server, worst first. Never told by colour alone: each has its own shape and word. */
 export const KINDS = {
@@ -89,6 +89,11 @@ export function setAge(el, iso, before = "") {
   attr(el, "data-before", before || null);
   attr(el, "title", full(parse(iso)));
   count(el);
+}
+
+/** A moment that stays as it is, with the full time on hover. */
+export function stamp(iso) {
+  return h("time", { datetime: iso, title: full(parse(iso)) }, moment(parse(iso), hubNow()));
 }
 
 /** Bring every age in the document up to now. */

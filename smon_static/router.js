@@ -71,6 +71,12 @@ export const query = {
   },
 };
 
+/** The order of a table as the query writes it: "-cpu" is the largest CPU first. */
+export const order = {
+  read: (text) => ({ key: text.replace(/^-/, ""), down: text.startsWith("-") }),
+  write: (key, down) => (down ? "-" : "") + key,
+};
+
 const unsaved = new Map();  // preferences where storage is forbidden: they last as long as the page
 
 export function recall(key, fallback) {

@@ -34,7 +34,8 @@ export function surface(host, paint) {
   const resize = new ResizeObserver(([entry]) => {
     width = Math.floor(entry.contentRect.width);
     height = Math.floor(entry.contentRect.height);
-    redraw();
+    wanted = true;
+    if (visible) draw();  // at once: the frame that shows the new size is being made
   });
   const sight = new IntersectionObserver(([entry]) => {
     visible = entry.isIntersecting;
@@ -49,6 +50,7 @@ export function surface(host, paint) {
   function draw() {
     if (!width || !height) return;
     wanted = false;
+    dirty.delete(self);
     const ratio = Math.min(SHARPEST, devicePixelRatio || 1);
     fit(canvas, Math.round(width * ratio), Math.round(height * ratio));
     context.setTransform(ratio, 0, 0, ratio, 0, 0);

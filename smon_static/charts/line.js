@@ -186,83 +186,83 @@ function fillUnder(context, path, style, left, right, floor) {
   const area = new Path2D(path);
   area.lineTo(right, floor);
   area.lineTo(left, floor);
-  fillThin(context, style, () => context.fill(area));
+  fillThin(context, style, area);
 }
 
 function fillBand(context, times, line, from, to, style, xOf, yOf) {
   const band = new Path2D();
   for (let i = from; i < to; i++) band.lineTo(xOf(times[i]), yOf(line.high[i]));
   for (let i = to - 1; i >= from; i--) band.lineTo(xOf(times[i]), yOf(line.low[i]));
-  fillThin(context, style, () => context.fill(band));
+  fillThin(context, style, band);
 }
 
-function fillThin(context, style, fill) {
+function fillThin(context, style, path) {
   context.fillStyle = style.stroke;
+  thinly(context, () => context.fill(path));
+}
+
+function thinly(context, draw) {
   context.globalAlpha = 0.12;
-  fill();
+  draw();
   context.globalAlpha = 1;
 }
 
 /**
- * More samples than pixels: a hairline for each device column from its least to its greatest value, all in one stroke.
- * Each reaches back to the last value before it, so that the line does not fall apart. Stroking the zigzag itself
- * costs ten times the raster.
+ * More samples than pixels: a hairline for each device column from its least to its greatest value, and one from there
+ * to the floor for the area, each kind in one stroke. A column reaches back to the last value before it, so that the
+ * line does not fall apart. Stroking the zigzag itself costs ten times the raster.
  */
 function drawDense(context, box, data, line, style, yOf, ratio) {
   const columns = Math.floor(box.width * ratio);
-  const squeezed = decimate(data.t, line.v, 0, data.t.length, data.from, data.to, columns);
-  const left = Math.round(box.x * ratio);
+  const { low, high, last } = decimate(data.t, line, data.from, data.to, columns);
+  const left = Math.round(box.x * ratio) + 0.5;
   const floor = Math.round((box.y + box.height) * ratio);
+  const pixel = (value) => yOf(value) * ratio;
+  const hairlines = (begin, end) => {
+    context.beginPath();
+    for (let x = 0; x < columns; x++) {
+      if (high[x] !== high[x]) continue;
+      context.moveTo(left + x, Math.floor(begin(x)));
+      context.lineTo(left + x, Math.ceil(end(x)));
+    }
+    context.stroke();
+  };
   context.save();
   context.setTransform(1, 0, 0, 1, 0, 0);
-  fillThin(context, style, () => {
-    for (let x = 0; x < columns; x++) {
-      if (squeezed.high[x] !== squeezed.high[x]) continue;
-      const y = Math.round(yOf(squeezed.high[x]) * ratio);
-      context.fillRect(left + x, y, 1, floor - y);
-    }
-  });
-  context.beginPath();
-  for (let x = 0; x < columns; x++) {
-    if (squeezed.high[x] !== squeezed.high[x]) continue;
-    const before = x ? squeezed.last[x - 1] : NaN;
-    const high = before > squeezed.high[x] ? before : squeezed.high[x];
-    const low = before < squeezed.low[x] ? before : squeezed.low[x];
-    context.moveTo(left + x + 0.5, Math.floor(yOf(high) * ratio));
-    context.lineTo(left + x + 0.5, Math.ceil(yOf(low) * ratio) + 1);
-  }
   context.strokeStyle = style.stroke;
   context.lineWidth = 1;
-  context.stroke();
+  thinly(context, () => hairlines((x) => pixel(high[x]), () => floor));
+  hairlines((x) => pixel(last[x - 1] > high[x] ? last[x - 1] : high[x]),
+    (x) => pixel(last[x - 1] < low[x] ? last[x - 1] : low[x]) + 1);
   context.restore();
 }
 
 function drawPicked(context, box, x) {
   context.strokeStyle = token("text");
-  context.lineWidth = 1;
   context.setLineDash([2, 3]);
-  context.beginPath();
-  context.moveTo(Math.round(x) + 0.5, box.y);
-  context.lineTo(Math.round(x) + 0.5, box.y + box.height);
-  context.stroke();
+  drawRule(context, box, x);
   context.setLineDash([]);
 }
 
 /** A flag on the upper edge, and a thin line down from it. */
 function drawEvent(context, box, x, colour) {
   context.strokeStyle = context.fillStyle = colour;
-  context.lineWidth = 1;
   context.globalAlpha = 0.5;
-  context.beginPath();
-  context.moveTo(Math.round(x) + 0.5, box.y);
-  context.lineTo(Math.round(x) + 0.5, box.y + box.height);
-  context.stroke();
+  drawRule(context, box, x);
   context.globalAlpha = 1;
   context.beginPath();
   context.moveTo(x - 5, box.y - 9);
   context.lineTo(x + 5, box.y - 9);
   context.lineTo(x, box.y);
   context.fill();
+}
+
+function drawRule(context, box, x) {
+  context.lineWidth = 1;
+  context.beginPath();
+  context.moveTo(Math.round(x) + 0.5, box.y);
+  context.lineTo(Math.round(x) + 0.5, box.y + box.height);
+  context.stroke();
 }
 
 function legendOf(lines) {

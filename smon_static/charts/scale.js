@@ -79,20 +79,29 @@ export function runs(times, values, gap) {
 }
 
 /**
- * Squeeze samples [start, end) into pixel columns: the least, greatest, first and last value of each, NaN where none
- * is. A spike of one sample survives.
+ * Squeeze the samples of a line {v, low?, high?} into pixel columns: the least, greatest and last value of each, NaN
+ * where none is. A spike of one sample survives.
  */
-export function decimate(times, values, start, end, from, to, columns) {
-  const out = { low: nothing(columns), high: nothing(columns), first: nothing(columns), last: nothing(columns) };
-  const perMs = columns / (to - from);
-  for (let i = start; i < end; i++) {
-    const value = values[i];
-    if (value !== value) continue;
-    const column = Math.min(columns - 1, Math.max(0, Math.floor((times[i] - from) * perMs)));
-    if (!(value >= out.low[column])) out.low[column] = value;
-    if (!(value <= out.high[column])) out.high[column] = value;
-    if (out.first[column] !== out.first[column]) out.first[column] = value;
-    out.last[column] = value;
+export function decimate(times, { v, low = v, high = v }, from, to, columns) {
+  const out = { low: nothing(columns), high: nothing(columns), last: nothing(columns) };
+  const width = (to - from) / columns;
+  for (let i = 0; i < times.length;) {
+    const column = Math.min(columns - 1, Math.max(0, Math.floor((times[i] - from) / width)));
+    const end = column < columns - 1 ? from + (column + 1) * width : Infinity;
+    let least = out.low[column];
+    let most = out.high[column];
+    let last = out.last[column];
+    do {
+      if (v[i] === v[i]) {
+        if (!(low[i] >= least)) least = low[i];
+        if (!(high[i] <= most)) most = high[i];
+        last = v[i];
+      }
+      i += 1;
+    } while (times[i] < end);
+    out.low[column] = least;
+    out.high[column] = most;
+    out.last[column] = last;
   }
   return out;
 }
@@ -101,20 +110,25 @@ function nothing(size) {
   return new Float64Array(size).fill(NaN);
 }
 
-/** Least, mean and greatest known value of [start, end), and where the extremes are; null when none is known. */
+/** Least, mean and greatest known value of [start, end), and where the greatest is; null when none is known. */
 export function summary(values, start = 0, end = values.length) {
-  let least = -1;
-  let most = -1;
+  let min = Infinity;
+  let max = -Infinity;
+  let maxAt = -1;
   let sum = 0;
   let known = 0;
   for (let i = start; i < end; i++) {
-    if (values[i] !== values[i]) continue;
-    if (least < 0 || values[i] < values[least]) least = i;
-    if (most < 0 || values[i] > values[most]) most = i;
-    sum += values[i];
+    const value = values[i];
+    if (value !== value) continue;
+    if (value < min) min = value;
+    if (value > max) {
+      max = value;
+      maxAt = i;
+    }
+    sum += value;
     known += 1;
   }
-  return known ? { min: values[least], max: values[most], mean: sum / known, minAt: least, maxAt: most, known } : null;
+  return known ? { min, max, mean: sum / known, maxAt } : null;
 }
 
 /** Cut [from, to] into so many equal parts: [{from, to, start, end}] with the samples [start, end) of each. */

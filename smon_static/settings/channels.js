@@ -1,10 +1,10 @@
 // Where messages go beside the bell: channels of several kinds, each with a test, its last delivery and its last error.
 
 import { attr, h, keyed, show, write } from "../dom.js";
-import { count, moment, parse } from "../format.js";
+import { count } from "../format.js";
 import { action, confirmed, form } from "../forms.js";
-import { get, hubNow, mayChange, refresh, send, watch } from "../hub.js";
-import { age, badge, panel, refusal, say, setAge } from "../parts.js";
+import { get, mayChange, refresh, send, watch } from "../hub.js";
+import { age, badge, panel, refusal, say, setAge, stamp } from "../parts.js";
 import { lookOf } from "./values.js";
 
 const PATH = "/api/dashboard/channels";
@@ -169,6 +169,6 @@ function toldOf({ severities, groups, escalation, waiting, given_up: lost }) {
 }
 
 function delivery({ created_at: at, message, state, attempts, error }) {
-  return h("li", {}, h("b", {}, moment(parse(at), hubNow())), ` ${message} – ${state}`,
+  return h("li", {}, h("b", {}, stamp(at)), ` ${message} – ${state}`,
     attempts > 1 && ` after ${count(attempts, "try", "tries")}`, error && h("span", { class: "problem" }, ` ${error}`));
 }

@@ -117,5 +117,7 @@ function arrival() {
 /** What an overview without servers shows. */
 export function noServers() {
   const panelOf = notice("No servers yet", "Bring the first one in: it shows up here by itself, within half a minute.");
+  panelOf.append(h("p", { class: "muted" }, "To look around first: ",
+    h("code", {}, `python smon_server.py demo --url ${location.origin}`), " brings in servers that do not exist."));
   return h("div", { class: "adding" }, panelOf, addPanel());
 }

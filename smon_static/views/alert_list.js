@@ -5,7 +5,7 @@ import { attr, h, keyed, show, toggle, write } from "../dom.js";
 import { count, duration, full, moment, parse, percent } from "../format.js";
 import { filled, formDialog } from "../forms.js";
 import { get, hubNow, refresh, send } from "../hub.js";
-import { age, badge, choice, setAge } from "../parts.js";
+import { age, badge, choice, setAge, stamp } from "../parts.js";
 import { query } from "../router.js";
 
 const PATH = "/api/dashboard/alerts";
@@ -166,6 +166,7 @@ function line({ choose, acknowledge, named }) {
       attr(box, "aria-label", `Choose: ${alert.message}`);
       attr(button, "aria-label", `Acknowledge: ${alert.message}`);
       write(note, noteOf(alert));
+      attr(note, "title", full(parse(alert.acknowledged_at)) || null);
       show(note, Boolean(note.textContent));
       why.set(alert);
     },
@@ -227,7 +228,7 @@ function momentsOf(events) {
   if (!events || events.length < 2) return null;
   return h("div", {}, h("h3", {}, "What happened"), h("ol", {}, events.map(({ at, event, severity, message, who }) => {
     const by = who ? ` by ${who}` : "";
-    return h("li", {}, `${moment(parse(at), hubNow())}: ${event}${by} (${severity}) – ${message}`);
+    return h("li", {}, stamp(at), `: ${event}${by} (${severity}) – ${message}`);
   })));
 }
 

@@ -8,8 +8,9 @@ import { alertList } from "./alert_list.js";
 
 /** The pages about alerts, as tabs. */
 export function alertTabs(open) {
-  return h("nav", { class: "tabs", "aria-label": "Alerts" }, [["/alerts", "Alerts"], ["/alerts/maintenance", "Maintenance"]]
-    .map(([path, name]) => h("a", { href: path, "aria-current": path === open ? "page" : null }, name)));
+  const pages = [["/alerts", "Alerts"], ["/alerts/maintenance", "Maintenance"]];
+  return h("nav", { class: "tabs", "aria-label": "Alerts" }, pages.map(([path, name]) => h("a",
+    { href: path, "aria-current": path === open ? "page" : null }, name)));
 }
 
 export function mount(root) {

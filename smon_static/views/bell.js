@@ -44,8 +44,10 @@ export async function bell(panel, tell) {
 
 function line(notification, mark) {
   const state = badge();
-  const kind = ["critical", "warning"].includes(notification.severity) ? notification.severity : "online";
-  state.set(kind, kind === "online" ? "Info" : undefined);
+  const { event, severity } = notification;
+  if (event === "recovered") state.set("online", "Over");
+  else if (["critical", "warning"].includes(severity)) state.set(severity);
+  else state.set("online", "Info");
   const when = age("muted");
   setAge(when, notification.timestamp);
   const name = notification.display_name || notification.hostname;

@@ -1,4 +1,4 @@
-// Near-live figures of one server: tiles, charts, cores, and the benchmark's ranges. Asks only for what is new.
+// The performance of one server, near-live: tiles, charts, cores, the benchmark's ranges. Asks only for what is new.
 // State in the query: w (minutes shown), r (seconds between two questions), b (minutes of the benchmark).
 
 import { ApiError, get, hubNow, watch } from "../hub.js";
@@ -7,6 +7,7 @@ import { bytes, count, number, parse, percent, rate } from "../format.js";
 import { age, bar, choice, notice, panel, refusal, setAge, skeleton } from "../parts.js";
 import { query } from "../router.js";
 import { lineChart } from "../charts/line.js";
+import { chartTable } from "./chart_table.js";
 import { benchmark } from "./benchmark.js";
 import { serverHead } from "./server_head.js";
 import { SWAP_LIMIT, figureTile, shareTile } from "./tiles.js";
@@ -65,7 +66,7 @@ function option(name) {
 
 export function mount(root, { id }) {
   const address = "/api/dashboard/server/" + id;
-  const top = serverHead(id, "/live");
+  const top = serverHead(id, "/performance");
   const controls = controlBar(toggle);
   const tiles = TILES.map(([make, read]) => ({ ...make(), read }));
   const charts = chartPanels();
@@ -76,7 +77,7 @@ export function mount(root, { id }) {
     h("div", { class: "panels" },
       h("div", { class: "panel-column" }, charts.els),
       h("div", { class: "panel-column" }, cores.el, ranges.el)));
-  const none = noLiveData();
+  const none = noLiveData(id);
   const waiting = skeleton("server", 6);
   const body = h("div", { class: "detail" }, controls.el, none, figures);
   let samples = [];
@@ -143,7 +144,7 @@ export function mount(root, { id }) {
       const answer = await get(address + "?hours=1");
       server = answer.server;
       top.draw(answer);
-      document.title = `${server.display_name} – Live – smon`;
+      document.title = `${server.display_name} – Performance – smon`;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;  // the poller below meets the same refusal and shows it
     }
@@ -193,7 +194,8 @@ function controlBar(toggle) {
 }
 
 function chartPanels() {
-  const charts = CHARTS.map(({ lines, ...look }) => ({ lines, chart: lineChart({ ...look, lines, onpoint }) }));
+  const charts = CHARTS.map((look) => (
+    { lines: look.lines, chart: lineChart({ ...look, onpoint }), table: chartTable(look) }));
 
   /** All charts of the page share the cursor's moment. */
   function onpoint(t) {
@@ -201,13 +203,15 @@ function chartPanels() {
   }
 
   return {
-    els: charts.map(({ chart }, i) => panel(CHARTS[i].label, { className: "panel-live" }, chart.el)),
+    els: charts.map(({ chart, table }, i) => panel(CHARTS[i].label, { className: "panel-live" }, chart.el, table.el)),
     draw(samples, minutes) {
       const t = Float64Array.from(samples, (row) => parse(row.timestamp));
       const to = hubNow();
-      for (const { lines, chart } of charts) {
+      for (const { lines, chart, table } of charts) {
         const columns = lines.map(({ read }) => ({ v: Float64Array.from(samples, (row) => read(row) ?? NaN) }));
-        chart.set({ t, lines: columns, from: to - minutes * 60000, to, stepMs: 0 });
+        const data = { t, lines: columns, from: to - minutes * 60000, to, stepMs: 0 };
+        chart.set(data);
+        table.set(data);
       }
     },
     stop: () => charts.forEach(({ chart }) => chart.stop()),
@@ -233,9 +237,10 @@ function coreLine() {
   return { el: meter.el, bind: ({ name, value }) => meter.set(name, value) };
 }
 
-function noLiveData() {
+function noLiveData(id) {
   const words = notice("No live data", "This server's agent has sent no near-live samples in the time shown. "
-    + "They are off unless its configuration turns them on:");
-  words.append(h("code", { class: "command" }, "\"live_enabled\": true"));
+    + "They are off unless its configuration turns them on:",
+  { actions: [h("a", { class: "button", href: `/servers/${id}/settings` }, "Settings of its agent")] });
+  words.querySelector("p").append(" ", h("code", {}, "\"live_enabled\": true"));
   return words;
 }

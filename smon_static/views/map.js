@@ -2,22 +2,24 @@
 // Large fleets become small squares, coloured and shaped by state; very large ones show those in trouble and a count.
 
 import { WHOLE, attr, h, icon, keyed, reicon, show, toggle, vary, write } from "../dom.js";
-import { count, percent } from "../format.js";
+import { byName, count, percent } from "../format.js";
 import { KINDS, bar, kindOf } from "../parts.js";
 
 const SQUARES = 1500;  // beyond this only servers in trouble have one
-const HUES = 6;        // as many as the style sheet has
+const HUES = 6;        // as many as the style sheet has; after them they come again
 
-/** draw([{name, servers}]) like the grid. */
+/** draw([{name, servers}], names) like the grid; names: those of all groups, so that a filter changes no colour. */
 export function map(root) {
   const el = h("div", { class: "map" });
   root.append(el);
   const zones = keyed(el, { zone: { make: zone } });
   return {
-    draw(groups) {
+    draw(groups, names) {
+      const hues = new Map([...names].sort(byName).map((name, place) => [name, place % HUES]));
       const total = groups.reduce((sum, group) => sum + group.servers.length, 0);
       toggle(el, "dense", total > WHOLE);
-      zones.draw(groups.map((group) => ({ key: group.name, kind: "zone", data: { ...group, total } })));
+      zones.draw(groups.map((group) => (
+        { key: group.name, kind: "zone", data: { ...group, total, hue: hues.get(group.name) } })));
     },
     stop: () => el.remove(),
   };
@@ -31,8 +33,8 @@ function zone() {
   const el = h("section", { class: "zone" }, h("div", { class: "zone-head" }, name, sum), tiles);
   return {
     el,
-    bind({ name: words, servers, total }) {
-      attr(el, "data-hue", hue(words));
+    bind({ name: words, servers, total, hue }) {
+      attr(el, "data-hue", hue ?? 0);
       write(name, words);
       write(sum, totals(servers));
       attr(tiles, "class", total > WHOLE ? "squares" : "nodes");
@@ -53,13 +55,6 @@ function squares(servers, total) {
   const left = servers.length - drawn.length;
   const items = drawn.map((server) => item(server, "square"));
   return left ? [...items, { key: "rest", kind: "rest", data: left }] : items;
-}
-
-/** A group keeps its colour wherever it stands: it follows from the name. */
-function hue(name) {
-  let sum = 0;
-  for (const letter of name) sum = (sum * 17 + letter.codePointAt(0)) % 9973;
-  return sum % HUES;
 }
 
 function item(server, kind) {

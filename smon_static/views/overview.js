@@ -80,7 +80,7 @@ export function mount(root) {
     showEmpty(chosen.length);
     const load = name === "grid" && chosen.length > WHOLE ? longGrid : VIEWS[name];
     if (stage.load !== load) changeStage(load);
-    stage.view?.draw(groupsOf(chosen));
+    stage.view?.draw(groupsOf(chosen), drawn.summary.groups);
   }
 
   async function changeStage(load) {

@@ -1,12 +1,13 @@
-// The busiest processes of a server, now or at the moment named by `at` in the query.
+// The busiest processes of a server, now or at the moment named by `at` in the query; `sort` there is their order.
 
-import { h, show, write } from "../dom.js";
-import { bytes, parse, percent } from "../format.js";
+import { attr, h, show, write } from "../dom.js";
+import { bytes, count, parse, percent } from "../format.js";
 import { age, filterField, panel, setAge } from "../parts.js";
-import { query } from "../router.js";
+import { order, query } from "../router.js";
 import { table } from "../table.js";
 
 const MIB = 2 ** 20;
+const USUAL = "-cpu";
 
 const COLUMNS = [
   textColumn("name", "Name", (row) => row.name),
@@ -26,20 +27,17 @@ function numberColumn(key, label, value, format) {
   return { key, label, value, numeric: true, text: (row) => format(value(row)) };
 }
 
-export function processes() {
+/** short: at most so many rows, and a link to the page that has all of them. */
+export function processes({ short = Infinity } = {}) {
   let rows = [];
-  let sort = { key: "cpu", down: true };
   const filter = filterField("Filter processes", fill);
   const when = age("muted");
   const toNow = () => query.set({ at: "" });
   const back = h("button", { type: "button", class: "button small", onclick: toNow }, "Back to now");
   const none = h("p", { class: "muted" });
+  const more = h("a", { class: "more-link" });
+  const onsort = (key, down) => query.set({ sort: order.write(key, down) === USUAL ? "" : order.write(key, down) });
   const shown = table({ caption: "Top processes", columns: COLUMNS, id: (row) => `${row.pid} ${row.name}`, onsort });
-
-  function onsort(key, down) {
-    sort = { key, down };
-    fill();
-  }
 
   function fill() {
     const text = filter.value.trim().toLowerCase();
@@ -47,11 +45,17 @@ export function processes() {
     show(shown.el, found.length > 0);
     show(none, !found.length);
     write(none, rows.length ? `No process matches “${filter.value.trim()}”.` : "No processes were reported.");
-    shown.draw(found, sort);
+    shown.draw(found, order.read(query.get("sort", USUAL)), short);
+    show(more, Number.isFinite(short) && rows.length > 0);
+    write(more, `Look back and see all ${count(rows.length, "process", "processes")}`);
+    attr(more, "href", location.pathname + "/processes" + location.search);
   }
 
+  query.listen(fill);
+
   return {
-    el: panel("Top processes", { className: "panel-processes", beside: [when, back], end: filter }, none, shown.el),
+    el: panel("Top processes", { className: "panel-processes", beside: [when, back], end: filter }, none, shown.el,
+      more),
     draw(answer) {
       rows = answer.processes;
       const past = Boolean(query.get("at"));

@@ -1,54 +1,32 @@
 // The page of one server: what it is, what is wrong with it, its figures now and over time, its processes and services.
 // State in the query: h (hours of history), at (the moment whose processes are shown).
 
-import { ApiError, refresh, send, watch } from "../hub.js";
+import { ApiError, get, hubNow, refresh, send } from "../hub.js";
 import { attr, h, icon, keyed, show, vary, write } from "../dom.js";
-import { DEFAULT_LIMIT, bytes, count, number, percent, rate } from "../format.js";
-import { KINDS, age, badge, bar, kindOf, panel, refusal, setAge, skeleton } from "../parts.js";
-import { query } from "../router.js";
-import { DEFAULT_HOURS, history } from "./history.js";
+import { DEFAULT_LIMIT, bytes, count, duration, number, percent, rate, roughly } from "../format.js";
+import { KINDS, age, badge, bar, kindOf, panel, setAge } from "../parts.js";
+import { history, historyQuestion } from "./history.js";
 import { processes } from "./processes.js";
-import { serverHead } from "./server_head.js";
+import { serverPage } from "./server_page.js";
 import { services } from "./services.js";
 import { SWAP_LIMIT, figureTile, shareTile } from "./tiles.js";
 
+const PROCESSES_SHOWN = 10;
+const SERVICES_SHOWN = 6;
+const FORESEE_MS = 3600000;    // the hub looks ahead once an hour
+const FAR_HOURS = 90 * 24;     // what is further away than this is no forecast
 
 export function mount(root, { id }) {
   const address = "/api/dashboard/server/" + id;
-  const top = serverHead(id, "");
   const sections = [callouts(address), alerts(), gauges()];
-  const columns = [[history(), processes()], [disks(), services()]];
-  const panels = columns.flat();
+  const columns = [
+    [history(), processes({ short: PROCESSES_SHOWN })],
+    [disks(address), services({ short: SERVICES_SHOWN })],
+  ];
   const body = h("div", { class: "detail" }, sections.map((each) => each.el), h("div", { class: "panels" },
     columns.map((column) => h("div", { class: "panel-column" }, column.map((each) => each.el)))));
-  const waiting = skeleton("server", 6);
-  root.append(top.el, waiting, body);
-  show(body, false);
-
-  function draw(answer) {
-    show(waiting, false);
-    show(body, true);
-    document.title = `${answer.server.display_name} – ${KINDS[kindOf(answer.server)].word} – smon`;
-    for (const each of [top, ...sections, ...panels]) each.draw(answer);
-  }
-
-  function refuse(error) {
-    watching.stop();
-    root.replaceChildren(refusal(error));
-  }
-
-  const watching = watch({ path: () => address + "?" + question(), draw, refuse });
-  query.listen(watching.now);
-  return () => {
-    watching.stop();
-    for (const each of panels) each.stop?.();
-  };
-}
-
-function question() {
-  const params = new URLSearchParams({ hours: query.get("h", DEFAULT_HOURS) });
-  if (query.get("at")) params.set("at", query.get("at"));
-  return params;
+  return serverPage(root, id, { tab: "", word: ({ server }) => KINDS[kindOf(server)].word, question: historyQuestion,
+    parts: [...sections, ...columns.flat()], body });
 }
 
 /** What stands in the way of trusting the figures: not approved, in maintenance, silent, or trouble in the agent. */
@@ -58,8 +36,8 @@ function callouts(address) {
   return {
     el,
     draw({ server, metrics }) {
-      const found = [approval(server, address), upkeep(server), silence(server, metrics), complaint(server.agent)]
-        .filter(Boolean);
+      const found = [approval(server, address), upkeep(server), twins(server), silence(server, metrics),
+        complaint(server.agent)].filter(Boolean);
       show(el, found.length > 0);
       const text = found.map((each) => each.textContent).join("\n");
       if (text === shown) return;  // a button that is being pressed stays the same button
@@ -95,6 +73,12 @@ function upkeep(server) {
   return callout("waiting", "pause", h("p", {}, "In maintenance: alerts are recorded, but nobody is told."));
 }
 
+function twins(server) {
+  if (!server.flags.includes("clone_suspected")) return null;
+  return callout("warning", "warning", h("p", {},
+    "Two machines seem to send with this server's key, as copies of one disk do. Give one of them a key of its own."));
+}
+
 function silence(server, metrics) {
   if (!metrics) {
     return callout("waiting", "waiting",
@@ -110,6 +94,8 @@ function silence(server, metrics) {
 function complaint(agent) {
   if (!agent) return null;
   const lines = Object.entries(agent.errors || {}).map(([collector, sentence]) => `${collector}: ${sentence}`);
+  const ahead = agent.clock_ahead_seconds;
+  if (ahead) lines.push(`Its clock is ${duration(ahead)} ahead: its samples bear the time of their arrival.`);
   if (agent.buffered > 0) lines.push(`${count(agent.buffered, "sample")} from an outage still to be sent.`);
   if (agent.dropped > 0) lines.push(`${count(agent.dropped, "sample")} did not fit into its spool and are lost.`);
   if (!lines.length) return null;
@@ -200,33 +186,58 @@ function diskOf(metrics) {
   return [["Read", rate(flow.read_bytes_per_sec)], ["Written", rate(flow.write_bytes_per_sec)]];
 }
 
-function disks() {
+function disks(address) {
+  let askedAt = -Infinity;
+  let forecast = null;
+  let latest = null;
   const body = h("div", { class: "disks" });
   const none = h("p", { class: "muted" }, "No disk has been reported.");
   const lines = keyed(body, { disk: { make: diskLine } });
   return {
     el: panel("Disks", { className: "panel-disks" }, none, body),
-    draw({ server, metrics }) {
-      const limit = server.alert_disk_threshold ?? DEFAULT_LIMIT;
-      const worstFirst = [...(metrics?.disks || [])].sort((a, b) => (b.percent ?? -1) - (a.percent ?? -1));
-      show(none, !worstFirst.length);
-      lines.draw(worstFirst.map((disk) => ({ key: disk.mountpoint, kind: "disk", data: { disk, limit } })));
+    draw(answer) {
+      latest = answer;
+      fill();
+      foresee();
     },
   };
+
+  function fill() {
+    const limit = latest.server.alert_disk_threshold ?? DEFAULT_LIMIT;
+    const worstFirst = [...(latest.metrics?.disks || [])].sort((a, b) => (b.percent ?? -1) - (a.percent ?? -1));
+    show(none, !worstFirst.length);
+    lines.draw(worstFirst.map((disk) => ({ key: disk.mountpoint, kind: "disk", data: { disk, limit,
+      left: forecast?.mountpoint === disk.mountpoint ? forecast.hours_left : null } })));
+  }
+
+  async function foresee() {
+    if (hubNow() - askedAt < FORESEE_MS) return;
+    askedAt = hubNow();
+    try {
+      forecast = await get(address + "/forecast");
+      fill();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      askedAt = -Infinity;  // the next answer asks again
+    }
+  }
 }
 
 function diskLine() {
   const meter = bar("disk");
   const size = h("span", {});
   const device = h("span", { class: "disk-device" });
-  const el = h("div", { class: "disk" }, meter.el, h("p", { class: "disk-size" }, device, size));
+  const ahead = h("p", { class: "disk-ahead" });
+  const el = h("div", { class: "disk" }, meter.el, h("p", { class: "disk-size" }, device, size), ahead);
   return {
     el,
-    bind({ disk, limit }) {
+    bind({ disk, limit, left }) {
       vary(el, "--limit", limit);
       meter.set(disk.mountpoint, disk.percent, { limit, text: percent(disk.percent, 1) });
       write(device, disk.device);
       write(size, disk.total ? `${bytes(disk.free)} free of ${bytes(disk.total)}` : "");
+      show(ahead, left !== null && left < FAR_HOURS);
+      write(ahead, left === null ? "" : `Full in about ${roughly(left * 3600)}, by its last days.`);
     },
   };
 }

@@ -1,12 +1,11 @@
 // What people decide about one server: its name and thresholds, the settings of its agent, its key, its removal.
 
 import { h, show, write } from "../dom.js";
-import { moment, parse } from "../format.js";
 import { action, confirmed, form, shownOnce } from "../forms.js";
-import { get, hubNow, identify, mayChange, refresh, send, watch } from "../hub.js";
-import { panel, refusal } from "../parts.js";
+import { get, identify, mayChange, refresh, send, watch } from "../hub.js";
+import { panel, refusal, stamp } from "../parts.js";
 import { go } from "../router.js";
-import { REMOTE } from "./agent_settings.js";
+import { lookOf } from "./agent_settings.js";
 import { serverHead } from "./server_head.js";
 
 const threshold = (key, label) => ({ key, kind: "number", label, min: 1, max: 100, text: "Percent." });
@@ -60,19 +59,26 @@ export function mount(root, { id }) {
   return watching.stop;
 }
 
-const UNKNOWN = Object.fromEntries(REMOTE.map(({ key }) => [key, null]));
-
 /** The agent's own settings: what it last said they are, what waits for it, and what it made of the last changes. */
 function agentPart(address, readonly) {
   const state = h("p", { class: "muted" });
   const log = h("ul", { class: "revisions" });
-  const made = form({ label: "Agent", looks: REMOTE, readonly, submit: "Queue for the agent",
-    send: (changes) => send("POST", address + "/config", changes), done: refresh });
+  const body = h("div", {});
+  let made = null;
+
+  function build(schema) {
+    const shown = form({ label: "Agent", looks: schema.map(lookOf).filter(Boolean), readonly,
+      submit: "Queue for the agent", send: (changes) => send("POST", address + "/config", changes), done: refresh });
+    body.append(shown.el);
+    return shown;
+  }
+
   return {
-    el: panel("Agent", { className: "panel-form" }, state, made.el,
+    el: panel("Agent", { className: "panel-form" }, state, body,
       h("details", { class: "chart-table" }, h("summary", {}, "Changes so far"), log)),
-    draw({ pending, current, history }) {
-      made.draw({ ...UNKNOWN, ...current, ...pending });
+    draw({ pending, current, history, schema }) {
+      made = made || build(schema);
+      made.draw({ ...Object.fromEntries(schema.map(({ key }) => [key, null])), ...current, ...pending });
       write(state, stateWords(pending, current));
       log.replaceChildren(...history.map(revisionLine));
       show(log.parentNode, history.length > 0);
@@ -94,7 +100,7 @@ function list(settings) {
 function revisionLine({ settings, queued_at: queued, answered_at: answered, rejected }) {
   const wrong = Object.entries(rejected);
   const taken = Object.fromEntries(Object.entries(settings).filter(([key]) => !(key in rejected)));
-  return h("li", {}, h("b", {}, moment(parse(queued), hubNow())), " ",
+  return h("li", {}, h("b", {}, stamp(queued)), " ",
     !answered && `pending: ${list(settings)}`,
     answered && Object.keys(taken).length > 0 && `applied: ${list(taken)}`,
     answered && wrong.length > 0 && h("span", { class: "problem" },

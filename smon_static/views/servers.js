@@ -3,7 +3,7 @@
 import { attr, h, show, toggle, write } from "../dom.js";
 import { NONE, duration } from "../format.js";
 import { KINDS, age, badge, bar, kindOf, setAge } from "../parts.js";
-import { query } from "../router.js";
+import { order, query } from "../router.js";
 import { table } from "../table.js";
 
 /** Reads a figure of a server; the old one of a silent server is no figure. */
@@ -26,18 +26,14 @@ const COLUMNS = [
 
 /** draw([{name, servers}]) like the grid; the groups are a column here. */
 export function servers(root) {
-  const onsort = (key, down) => query.set({ sort: key === "status" && !down ? "" : (down ? "-" : "") + key });
+  const onsort = (key, down) => query.set({ sort: key === "status" && !down ? "" : order.write(key, down) });
   const shown = table({ caption: "Servers", columns: COLUMNS, id: (server) => server.id, onsort,
     mark: (row, server) => attr(row, "data-kind", kindOf(server)) });
   root.append(shown.el);
   return {
-    draw: (groups) => shown.draw(groups.flatMap((group) => group.servers), sortOf(query.get("sort", "status"))),
+    draw: (groups) => shown.draw(groups.flatMap((group) => group.servers), order.read(query.get("sort", "status"))),
     stop() { shown.stop(); shown.el.remove(); },
   };
-}
-
-function sortOf(text) {
-  return { key: text.replace(/^-/, ""), down: text.startsWith("-") };
 }
 
 function worstDisk(server) {

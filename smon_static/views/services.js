@@ -1,10 +1,11 @@
 // The services of a server, those that do not run first.
+// State in the query: state (all, down, running).
 
 import { h, show, write } from "../dom.js";
-import { badge, filterField, panel } from "../parts.js";
+import { count, number } from "../format.js";
+import { age, badge, choice, filterField, panel, setAge } from "../parts.js";
+import { query } from "../router.js";
 import { table } from "../table.js";
-
-const SHOWN = 12;  // rows before "Show all"
 
 /** The states in the order of their weight, and which sign each carries. */
 const STATES = {
@@ -21,26 +22,43 @@ const ORDER = Object.keys(STATES);
 
 const rank = (row) => (row.status in STATES ? ORDER.indexOf(row.status) : ORDER.indexOf("unknown"));
 
+const runs = (row) => row.status === "running";
+
+/** What the choice above the table lets through. */
+const CHOICES = {
+  "": ["All", () => true],
+  down: ["Not running", (row) => !runs(row)],
+  running: ["Running", runs],
+};
+
 const COLUMNS = [
   { key: "state", label: "State", value: rank, make: stateCell },
   { key: "service", label: "Service", value: (row) => row.service_name, make: nameCell },
   { key: "start", label: "Start", value: (row) => row.start_type, text: (row) => row.start_type },
 ];
+const MORE_COLUMNS = [
+  { key: "since", label: "Since", down: true, value: (row) => row.changed_at, make: sinceCell },
+  numberColumn("pid", "PID", (row) => row.pid),
+  numberColumn("restarts", "Restarts", (row) => row.restarts),
+];
 
-export function services() {
+function numberColumn(key, label, value) {
+  return { key, label, value, numeric: true, down: true, text: (row) => number(value(row)) };
+}
+
+/** short: at most so many rows, and a link to the page that has all of them and more about each. */
+export function services({ short = Infinity } = {}) {
+  const whole = !Number.isFinite(short);
   let rows = [];
-  let all = false;
   let sort = { key: "state", down: false };
   const tally = h("span", { class: "muted" });
   const filter = filterField("Filter services", fill);
+  const states = choice("Which services", Object.entries(CHOICES).map(([key, [word]]) => [key, word]),
+    (state) => query.set({ state }));
   const none = h("p", { class: "muted" });
-  const more = h("button", { type: "button", class: "button small more", onclick: toggle });
-  const shown = table({ caption: "Services", columns: COLUMNS, id: (row) => row.service_name, onsort });
-
-  function toggle() {
-    all = !all;
-    fill();
-  }
+  const more = h("a", { class: "more-link" });
+  const shown = table({ caption: "Services", columns: whole ? [...COLUMNS, ...MORE_COLUMNS] : COLUMNS,
+    id: (row) => row.service_name, onsort });
 
   function onsort(key, down) {
     sort = { key, down };
@@ -50,22 +68,27 @@ export function services() {
   function fill() {
     const text = filter.value.trim().toLowerCase();
     const words = (row) => `${row.service_name} ${row.display_name ?? ""} ${row.status}`.toLowerCase();
-    const found = rows.filter((row) => words(row).includes(text));
+    const state = whole && query.get("state") in CHOICES ? query.get("state") : "";
+    const found = rows.filter((row) => CHOICES[state][1](row) && words(row).includes(text));
+    states.set(state);
     show(shown.el, found.length > 0);
     show(none, !found.length);
-    write(none, rows.length ? `No service matches “${filter.value.trim()}”.` : "No services were reported.");
-    show(more, found.length > SHOWN);
-    write(more, all ? "Show fewer" : `Show all ${found.length}`);
-    shown.draw(found, sort, all ? Infinity : SHOWN);
+    write(none, rows.length ? "No service matches." : "No services were reported.");
+    show(more, !whole && rows.length > 0);
+    write(more, `All ${count(rows.length, "service")}`);
+    more.href = location.pathname + "/services";
+    shown.draw(found, sort, short);
   }
 
+  query.listen(fill);
   return {
-    el: panel("Services", { className: "panel-services", beside: tally, end: filter }, none, shown.el, more),
+    el: panel("Services", { className: whole ? "panel-services whole" : "panel-services", beside: tally,
+      end: [whole && states.el, filter] }, none, shown.el, more),
     draw(answer) {
       rows = answer.services;
-      const number = (...states) => rows.filter((row) => states.includes(row.status)).length;
-      const failed = number("failed", "error");
-      write(tally, (failed ? `${failed} failed, ` : "") + (rows.length ? `${number("running")} running` : ""));
+      const tallied = (...wanted) => rows.filter((row) => wanted.includes(row.status)).length;
+      const failed = tallied("failed", "error");
+      write(tally, (failed ? `${failed} failed, ` : "") + (rows.length ? `${tallied("running")} running` : ""));
       fill();
     },
     stop: shown.stop,
@@ -87,4 +110,9 @@ function nameCell() {
       write(words, row.display_name === row.service_name ? "" : row.display_name);
     },
   };
+}
+
+function sinceCell() {
+  const since = age();
+  return { el: since, set: (row) => setAge(since, row.changed_at) };
 }

@@ -1,8 +1,8 @@
-"""The benchmark: `python tests/bench/run.py hub`, `agent` or `alerts`; `--help` lists what can be varied.
+"""The benchmark: `python tests/bench/run.py hub`, `agent`, `alerts` or `page`; `--help` lists what can be varied.
 
 Bounded in time and count, on loopback only, with processes and folders of its own. `hub` needs the packages of
-install/requirements-hub.txt, `agent` psutil and Linux; both strace for what they count. Absolute figures belong to the
-machine; ratios travel.
+install/requirements-hub.txt, `agent` psutil and Linux; both strace for what they count. `page` needs Chromium and
+install/requirements-test.txt. Absolute figures belong to the machine; ratios travel.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ import slow_disk  # noqa: E402
 
 
 def main(arguments: List[str]) -> int:
-    parser = argparse.ArgumentParser(prog="run.py", description="Measure the hub or the agent on this machine.")
-    parser.add_argument("part", choices=["hub", "agent", "alerts"])
+    parser = argparse.ArgumentParser(prog="run.py", description="Measure hub, agent or page on this machine.")
+    parser.add_argument("part", choices=["hub", "agent", "alerts", "page"])
     parser.add_argument("--seconds", type=float, default=4, help="length of one load (default 4)")
     parser.add_argument("--connections", type=counts, default=(1, 32, 128), help="default 1,32,128")
     parser.add_argument("--runs", type=int, default=3, help="runs behind each median (default 3)")
-    parser.add_argument("--servers", type=counts, default=(100, 1000), help="fleets of the overview (default 100,1000)")
+    parser.add_argument("--servers", type=counts,
+                        help="fleets of the overview (default 100,1000; of the page 8,1000,5000)")
     parser.add_argument("--fsync-ms", type=float, default=0, help="let each fsync take so much longer (default 0)")
     parser.add_argument("--processes", type=counts, default=(75, 300, 1000),
                         help="processes around the agent (default 75,300,1000)")
@@ -40,9 +41,12 @@ def main(arguments: List[str]) -> int:
             agent.measure(agent.Plan(options.processes, options.runs, folder))
         elif options.part == "alerts":
             alerts.measure(options.runs, folder)
+        elif options.part == "page":
+            import page  # here, because the others need no browser
+            page.measure(page.Plan(options.servers or (8, 1000, 5000), options.runs, folder))
         else:
-            hub.measure(hub.Plan(min(options.seconds, 60), options.connections, options.runs, options.servers, folder,
-                                 slow_disk.variables(folder, options.fsync_ms)))
+            hub.measure(hub.Plan(min(options.seconds, 60), options.connections, options.runs,
+                                 options.servers or (100, 1000), folder, slow_disk.variables(folder, options.fsync_ms)))
     finally:
         shutil.rmtree(str(folder), ignore_errors=True)
     return 0

@@ -372,7 +372,7 @@ def test_a_server_is_renamed_and_its_agent_gets_its_settings(page, hub):
     field(page, "display_name").get_by_role("textbox").fill(HOSTILE)
     page.get_by_role("form", name="Server").get_by_role("button", name="Save").click()
     page.get_by_role("heading", level=1, name=HOSTILE).wait_for()
-    page.get_by_label("Near-live mode").check()
+    page.get_by_label("Send a light sample every few seconds").check()
     page.get_by_role("button", name="Queue for the agent").click()
     page.get_by_text("Waiting for the agent to fetch: live_enabled = true.").wait_for()
     answer = hub.get("/api/config/" + server.id, server.headers).json
@@ -457,7 +457,7 @@ def test_keys_lead_through_the_page_but_not_from_inside_a_field(page, hub):
 
 PLACES = ("/settings", "/settings/notifications", "/settings/registration", "/settings/users", "/settings/tokens",
           "/settings/data", "/settings/audit", "/settings/account", "/alerts?state=all", "/alerts/maintenance", "/add",
-          "/servers/%s/alerts", "/servers/%s/settings", "/login")
+          "/servers/%s/processes", "/servers/%s/services", "/servers/%s/alerts", "/servers/%s/settings", "/login")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,45 @@
+// The table behind a chart: its lines in figures, in equal spans of time.
+
+import { h } from "../dom.js";
+import { moment } from "../format.js";
+import { parts, summary } from "../charts/scale.js";
+
+const ROWS = 24;
+
+/** look: the chart's own {label, lines, format}; set(data) takes what the chart takes. Rows exist only while open. */
+export function chartTable({ label, lines, format }) {
+  const figures = lines.flatMap(({ name }) => ["lowest", "average", "highest"].map((word) => `${name} ${word}`));
+  const body = h("tbody");
+  const el = h("details", { class: "chart-table" }, h("summary", {}, "Show as table"),
+    h("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": `${label} in figures` },
+      h("table", { class: "figures" },
+        h("caption", { class: "unseen" }, `${label} in equal spans of time`),
+        h("thead", {}, h("tr", {}, ["Time", ...figures].map((words) => h("th", { scope: "col" }, words)))),
+        body)));
+  let data = null;
+
+  function fill() {
+    if (!el.open || !data) return;
+    body.replaceChildren(...parts(data.t, data.from, data.to, ROWS).map(row));
+  }
+
+  function row(part) {
+    const values = data.lines.flatMap((line) => {
+      const found = summary(line.v, part.start, part.end);
+      const least = line.low ? summary(line.low, part.start, part.end) : found;
+      const most = line.high ? summary(line.high, part.start, part.end) : found;
+      return [least?.min, found?.mean, most?.max];
+    });
+    const span = `${moment(part.from, data.to)} to ${moment(part.to, data.to)}`;
+    return h("tr", {}, h("th", { scope: "row" }, span), values.map((value) => h("td", {}, format(value))));
+  }
+
+  el.addEventListener("toggle", fill);
+  return {
+    el,
+    set(next) {
+      data = next;
+      fill();
+    },
+  };
+}

@@ -1,0 +1,285 @@
+"""The tabs of one server's page, what the header counts beside them, and the page on paper."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from tests.e2e.test_page import AXE_RULES, HOSTILE, TURNING, axe, iso, open_server  # noqa: F401
+
+HOUR = timedelta(hours=1)
+TABS = ["Overview", "Performance", "Processes", "Services", "Alerts", "Settings"]
+
+
+def process(name: str, **more):
+    return dict({"pid": 7, "name": name, "cpu_percent": 5.0, "memory_percent": 1.0, "memory_mb": 20.0,
+                 "status": "running", "username": "root"}, **more)
+
+
+def unit(name: str, status: str, **more):
+    return dict({"service_name": name, "display_name": name, "status": status, "start_type": "enabled"}, **more)
+
+
+@pytest.fixture(scope="module")
+def worker(hub):
+    """A server whose samples of the last three hours each have a process of their own, the newest one three."""
+    server = hub.register("worker", group_name="Work")
+    now = datetime.now(timezone.utc)
+    for hours in (3, 2, 1):
+        taken = (now - hours * HOUR).replace(microsecond=700000)
+        answer = server.send({"cpu_percent": 10.0 * hours}, processes=[process("job-%d" % hours)],
+                             collected_at=taken.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+        assert answer.status == 200, answer
+    server.send(processes=[process(name, pid=number) for number, name in enumerate(("now-a", "now-b", "now-c"))],
+                services=[unit("ssh", "running", restarts=0), unit("web", "failed", restarts=4),
+                          unit("spool", "stopped")])
+    return server
+
+
+def names(page):
+    return page.locator(".panel-processes td.col-name").all_inner_texts()
+
+
+def wait_for_process(page, name: str) -> None:
+    page.locator(".panel-processes td.col-name", has_text=name).first.wait_for()
+
+
+# --- tabs -------------------------------------------------------------------------------------------------------------
+
+def test_every_tab_is_an_address_of_its_own_and_a_reload_keeps_it(page, worker):
+    page.goto("/servers/" + worker.id)
+    tabs = page.get_by_role("navigation", name="Server").get_by_role("link")
+    page.wait_for_selector(".server-name .badge")
+    assert [text.split("\n")[0].rstrip("0123456789") for text in tabs.all_inner_texts()] == TABS
+    for name in TABS[1:]:
+        page.get_by_role("navigation", name="Server").get_by_role("link", name=name).click()
+        page.wait_for_function("(name) => document.title.includes(name)", arg=name)
+        page.reload()
+        page.wait_for_function("(name) => document.title.includes(name)", arg=name)
+        assert page.url.endswith("/" + name.lower())
+        assert page.locator(".tabs [aria-current=page]").inner_text().startswith(name)
+
+
+def test_the_services_tab_counts_what_failed(page, worker):
+    page.goto("/servers/" + worker.id)
+    page.locator(".tabs a", has_text="Services").locator(".tally").wait_for()
+    assert page.locator(".tabs a", has_text="Services").locator(".tally").inner_text() == "1"
+
+
+def test_hostile_names_change_nothing_on_any_tab(hub, page):
+    named = hub.register(HOSTILE, display_name=HOSTILE, group_name=HOSTILE, os_info=HOSTILE, tags=[HOSTILE])
+    named.send({"cpu_percent": 99.0, "disks": [{"mountpoint": HOSTILE, "device": TURNING, "percent": 99.0}]},
+               processes=[process(HOSTILE, status=TURNING, username=HOSTILE)],
+               services=[unit(HOSTILE, "failed", start_type=HOSTILE)],
+               agent={"version": HOSTILE, "errors": {HOSTILE: HOSTILE}})
+    named.live()
+    for path in ("", "/performance", "/processes", "/services", "/alerts", "/settings"):
+        page.goto("/servers/" + named.id + path)
+        page.get_by_role("heading", level=1, name=HOSTILE).wait_for()
+        page.wait_for_load_state("networkidle")
+        assert page.locator("img").count() == 0, path
+        assert "\u202e" not in page.inner_text("main"), path
+    page.goto("/?view=compare")
+    page.locator(".compare-bars").get_by_text(HOSTILE).first.wait_for()
+    page.locator("#bell").click()
+    page.locator(".notice-line", has_text=HOSTILE).first.wait_for()
+    assert page.locator("img").count() == 0
+    assert hub.delete("/api/dashboard/server/" + named.id).status == 200
+
+
+# --- looking back -----------------------------------------------------------------------------------------------------
+
+def test_the_slider_shows_the_processes_of_each_moment_and_of_now_at_its_end(page, worker):
+    page.goto("/servers/%s/processes?h=6" % worker.id)
+    wait_for_process(page, "now-a")
+    slider = page.get_by_role("slider", name="Moment", exact=True)
+    slider.press("ArrowLeft")
+    wait_for_process(page, "job-1")
+    page.get_by_role("button", name="Earlier sample").click()
+    wait_for_process(page, "job-2")
+    assert names(page) == ["job-2"] and "at=" in page.url
+    page.reload()
+    wait_for_process(page, "job-2")
+    assert slider.input_value() == "1"
+    slider.press("End")
+    wait_for_process(page, "now-a")
+    assert "at=" not in page.url
+
+
+def test_a_refresh_leaves_the_focus_on_the_slider_and_its_place(page, worker):
+    page.goto("/servers/%s/processes?h=6" % worker.id)
+    wait_for_process(page, "now-a")
+    slider = page.get_by_role("slider", name="Moment", exact=True)
+    slider.press("ArrowLeft")
+    wait_for_process(page, "job-1")
+    with page.expect_response("**/api/dashboard/server/**"):
+        page.evaluate("() => document.getElementById('refresh').click()")
+    page.wait_for_function("() => document.getElementById('age').textContent === 'Updated just now'")
+    assert page.evaluate("() => document.activeElement.className") == "slider"
+    assert slider.input_value() == "2" and names(page) == ["job-1"]
+
+
+def test_a_moment_of_the_chart_is_the_sample_under_the_cursor_not_the_one_before(page, worker):
+    open_server(page, worker, "?h=6")
+    plot = page.get_by_role("slider", name="CPU and memory over time")
+    plot.press("Home")
+    assert "CPU 30.0%" in plot.get_attribute("aria-valuetext")
+    plot.press("Enter")
+    wait_for_process(page, "job-3")
+    page.get_by_role("link", name="Look back").click()
+    wait_for_process(page, "job-3")
+    assert page.get_by_role("slider", name="Moment", exact=True).input_value() == "0"
+
+
+def test_the_order_of_processes_is_in_the_address(page, worker):
+    page.goto("/servers/%s/processes" % worker.id)
+    wait_for_process(page, "now-a")
+    panel = page.locator(".panel-processes")
+    panel.get_by_role("button", name="Name").click()
+    panel.get_by_role("button", name="Name").click()
+    assert "sort=-name" in page.url
+    page.reload()
+    wait_for_process(page, "now-a")
+    assert names(page) == ["now-c", "now-b", "now-a"]
+
+
+def test_zooming_asks_for_the_span_alone_which_has_finer_points(page, hub):
+    server = hub.register("long-lived")
+    now = datetime.now(timezone.utc)
+    payloads = [{"collected_at": iso(now - timedelta(minutes=15 * number)), "processes": [], "services": [],
+                 "metrics": {"cpu_percent": 50.0, "memory_percent": 50.0}} for number in range(1600)]
+    for start in range(0, len(payloads), 100):
+        assert server.post("/api/metrics/batch", {"payloads": payloads[start:start + 100]}).status == 200
+    begin, end = iso(now - timedelta(days=10)), iso(now - timedelta(days=9))
+    open_server(page, server, "?h=720&from=%s&to=%s" % (begin, end))
+    plot = page.get_by_role("slider", name="CPU and memory over time")
+    assert 95 <= int(plot.get_attribute("aria-valuemax")) <= 96
+    page.get_by_role("button", name="Zoom out").click()
+    page.wait_for_function("() => Number(document.querySelector('.chart-plot').ariaValueMax) > 300")
+    assert "from=" not in page.url
+
+
+# --- services, disks, settings ----------------------------------------------------------------------------------------
+
+def test_services_can_be_narrowed_to_those_that_do_not_run(page, worker):
+    page.goto("/servers/%s/services" % worker.id)
+    page.wait_for_selector(".service-name")
+    assert page.locator(".service-name").all_inner_texts() == ["web", "spool", "ssh"]
+    page.get_by_role("button", name="Not running").click()
+    assert page.locator(".service-name").all_inner_texts() == ["web", "spool"]
+    page.reload()
+    page.wait_for_selector(".service-name")
+    assert page.locator(".service-name").all_inner_texts() == ["web", "spool"]
+    assert page.locator("td.col-restarts").all_inner_texts() == ["4", "–"]
+
+
+def test_a_disk_that_fills_up_says_when_it_will_be_full(page, worker):
+    page.route("**/forecast", lambda route: route.fulfill(json={"mountpoint": "/", "hours_left": 50.0}))
+    open_server(page, worker)
+    page.get_by_text("Full in about 2 d").wait_for()
+
+
+def test_no_forecast_is_no_word_about_it(page, worker):
+    with page.expect_response("**/forecast"):
+        open_server(page, worker)
+    assert page.locator(".disk-ahead:visible").count() == 0
+
+
+def test_the_agents_form_has_the_bounds_that_the_hub_refuses_by(hub, page, worker, allowed_faults):
+    allowed_faults.append("400")
+    rows = hub.get("/api/dashboard/server/%s/config" % worker.id).json["schema"]
+    low, high = next((row["min"], row["max"]) for row in rows if row["key"] == "live_interval_seconds")
+    page.goto("/servers/%s/settings" % worker.id)
+    field = page.locator("[data-field=live_interval_seconds]")
+    field.get_by_text("%d to %d." % (low, high)).wait_for()
+    field.get_by_role("textbox").fill(str(high + 1))
+    page.get_by_role("button", name="Queue for the agent").click()
+    field.get_by_text("live_interval_seconds must be").wait_for()
+
+
+# --- the header's counts ----------------------------------------------------------------------------------------------
+
+def test_the_count_beside_alerts_is_fresh_on_every_page_and_after_a_change(page, fresh_hub):
+    for number in (1, 2):
+        fresh_hub.register("hot-%d" % number).send({"cpu_percent": 97.0})
+    page.goto(fresh_hub.url + "/settings")
+    page.wait_for_function("() => document.getElementById('active').textContent === '2'")
+    page.goto(fresh_hub.url + "/alerts")
+    page.get_by_role("button", name="Acknowledge: ").first.click()
+    page.get_by_role("dialog").get_by_role("button", name="Acknowledge").click()
+    page.wait_for_function("() => document.getElementById('active').textContent === '1'")
+
+
+def test_groups_of_the_map_have_colours_of_their_own_that_no_filter_changes(page, fresh_hub):
+    for number in range(6):
+        fresh_hub.register("one-%d" % number, group_name="Group %d" % number).send()
+    page.goto(fresh_hub.url + "/?view=map")
+    page.wait_for_selector(".zone")
+    colours = page.locator(".zone").evaluate_all("(all) => all.map((zone) => getComputedStyle(zone).borderTopColor)")
+    assert len(set(colours)) == 6
+    last = page.locator(".zone").last.evaluate("(zone) => getComputedStyle(zone).borderTopColor")
+    page.goto(fresh_hub.url + "/?view=map&group=Group+5")
+    page.wait_for_selector(".zone")
+    assert page.locator(".zone").evaluate("(zone) => getComputedStyle(zone).borderTopColor") == last
+
+
+# --- paper ------------------------------------------------------------------------------------------------------------
+
+def test_paper_says_what_it_shows_of_which_time_and_has_the_figures(page, worker):
+    open_server(page, worker, "?h=6")
+    assert page.locator(".figures td").count() == 0
+    cells = page.evaluate("""() => {
+        dispatchEvent(new Event('beforeprint'));
+        return document.querySelectorAll('.figures td').length;  // the browser takes its picture now
+    }""")
+    assert cells > 0
+    head = page.locator(".paper-head").inner_text()
+    assert head.startswith("worker – Online") and " to " in head and "printed" in head and "UTC" in head
+    page.evaluate("() => dispatchEvent(new Event('afterprint'))")
+    assert page.locator(".paper-head").count() == 0
+    assert page.locator("details[open]").count() == 0
+
+
+# --- states -----------------------------------------------------------------------------------------------------------
+
+def open_bell(page):
+    page.locator("#bell").click()
+    page.wait_for_selector(".notice-line")
+
+
+def lose_the_hub(page):
+    page.route("**/api/**", lambda route: route.abort())
+    page.locator("#refresh").click()
+    page.wait_for_selector("#banner:not([hidden])")
+
+
+def show_keys(page):
+    page.keyboard.press("?")
+    page.wait_for_selector("dialog[open]")
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("bring", [open_bell, lose_the_hub, show_keys])
+def test_axe_finds_nothing_in_this_state(hub, page, axe, allowed_faults, bring, theme):  # noqa: F811
+    allowed_faults.append("ERR_FAILED")
+    hub.register("ill").send({"cpu_percent": 97.0})
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    page.goto("/")
+    page.wait_for_selector(".card")
+    bring(page)
+    page.evaluate(axe)
+    found = page.evaluate("(rules) => axe.run({ runOnly: rules })", AXE_RULES)
+    assert [(each["id"], [node["target"] for node in each["nodes"]]) for each in found["violations"]] == []
+
+
+# --- wide screens -----------------------------------------------------------------------------------------------------
+
+def test_a_wide_screen_shows_more_servers_beside_each_other(hub, page):
+    for number in range(8):
+        hub.register("wide-%d" % number, group_name="Wide").send()
+    page.set_viewport_size({"width": 2560, "height": 1200})
+    page.goto("/?group=Wide&view=grid")
+    page.wait_for_selector(".card")
+    tops = page.locator(".card").evaluate_all("(cards) => cards.map((card) => card.getBoundingClientRect().top)")
+    assert tops.count(tops[0]) == 7
