@@ -21,5 +21,11 @@ def main() -> int:
     return cli.main()
 
 
+def application(environ, start_response):
+    """For another WSGI server: the hub whose options the environment holds, SMON_DATA_DIR and its like."""
+    from smon_hub import hosted
+    return hosted.application(environ, start_response)
+
+
 if __name__ == "__main__":
     sys.exit(main())

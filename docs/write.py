@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT)]
 import smon_agent  # noqa: E402  (the programs lie beside this folder)
 from smon_hub import bodies, channels, config, errors, exposition, settings, shapes  # noqa: E402
 from smon_hub.web import openapi  # noqa: E402
-from smon_hub.web.answers import ANSWERS  # noqa: E402
+from smon_hub.web.answers import ANSWERS, OBJECTS  # noqa: E402
 from smon_hub.web.call import ANY, FILE, Route  # noqa: E402
 from smon_hub.web.routes import ROUTES  # noqa: E402
 
@@ -40,6 +40,7 @@ EXAMPLES: Dict[str, Any] = {
     "POST /api/dashboard/channels": {
         "kind": "webhook", "name": "on call", "config": {"url": "https://192.0.2.7/alerts"}},
     "PATCH /api/dashboard/channels/{channel_id}": {"enabled": False},
+    "POST /api/dashboard/rules": {"group": "shop", "alert_cpu_threshold": 80, "alert_for_minutes": 10},
     "POST /api/dashboard/maintenance": {
         "name": "Updates", "kind": "weekly", "days": [6], "start": "02:30", "minutes": 90},
 }
@@ -154,6 +155,12 @@ def inner(outer: Sequence[shapes.Shape], seen: set) -> Iterator[shapes.Shape]:
                 yield from inner([kind], seen)
 
 
+def answered() -> Iterator[str]:
+    """The objects that answers hold; each has all of these members."""
+    yield from table(("object", "members"), ((name, ", ".join(code(member) for member in schema["required"]))
+                                             for name, schema in OBJECTS.items()))
+
+
 def refusals() -> Iterator[str]:
     yield from table(("status", "code"), ((str(status), code(word)) for word, status in errors.STATUS.items()))
 
@@ -234,8 +241,8 @@ def table(head: Row, rows: Any) -> Iterator[str]:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 PARTS: Dict[str, Callable[[], Iterator[str]]] = {
-    "calls": calls, "objects": objects, "refusals": refusals, "series": series, "settings": settings_of_the_hub,
-    "options": options_of_the_hub, "options of the agent": options_of_the_agent,
+    "calls": calls, "objects": objects, "answered": answered, "refusals": refusals, "series": series,
+    "settings": settings_of_the_hub, "options": options_of_the_hub, "options of the agent": options_of_the_agent,
 }
 FILES = ("api.md", "settings.md")
 

@@ -86,13 +86,22 @@ class Service:
     def prepare(self) -> None:
         """The folders, and for the whole machine the user that it runs as."""
         mode = 0o700 if self._options.user else 0o755
-        for folder in (self.where.programs, self.where.config.parent, self.where.unit.parent):
+        for folder in (self.where.programs.parent, self.where.programs, self.where.config.parent,
+                       self.where.unit.parent):
             self.placing.folder(folder, mode)
+            self._check_owner(folder)
         if self._options.user:
             self.placing.folder(self.where.state, 0o700)
         elif not self._image and not _is_user(self.program.user):
             _run(["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent",
                   "--shell", "/usr/sbin/nologin", self.program.user])
+
+    def _check_owner(self, folder: Path) -> None:
+        """What root places there, nobody else may replace. Raises Unusable."""
+        owner = self.placing.at(folder).stat().st_uid
+        if os.geteuid() == 0 and owner != 0:
+            raise Unusable("%s belongs to user %d, who could replace what a service runs; give it to root." % (
+                folder, owner))
 
     def config_mode(self) -> int:
         return 0o600 if self._options.user else 0o640

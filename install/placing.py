@@ -99,7 +99,9 @@ class Placing:
 def _write(place: Path, content: bytes, mode: int) -> None:
     """Whole or not at all."""
     part = place.with_name(place.name + ".part")
-    with open(str(part), "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+    if part.exists() or part.is_symlink():  # of an installation that was killed, or of somebody who waits for this one
+        part.unlink()
+    with open(str(part), "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

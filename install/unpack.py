@@ -123,19 +123,24 @@ def unpack(wheel: Path, target: Path) -> bool:
         return False
     for old in target.glob(name + "-*.dist-info"):
         _remove(old)
-    with tempfile.TemporaryDirectory(dir=str(target), prefix=".unpack-") as name:
+    with tempfile.TemporaryDirectory(dir=str(target), prefix=".unpack-") as folder:
         with zipfile.ZipFile(str(wheel)) as archive:
-            archive.extractall(name)  # it drops leading slashes and dots of the names
-        for path in sorted(Path(name).iterdir()):
+            archive.extractall(folder)  # it drops leading slashes and dots of the names
+        for path in sorted(Path(folder).iterdir(), key=_is_mark):
             _remove(target / path.name)
             shutil.move(str(path), str(target / path.name))
     return True
 
 
+def _is_mark(path: Path) -> bool:
+    """What says that the whole of it is there comes last."""
+    return path.name.endswith(".dist-info")
+
+
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(str(path))
-    elif path.exists():
+    elif path.exists() or path.is_symlink():
         path.unlink()
 
 

@@ -6,6 +6,7 @@ of the secret that was shown, so that nothing about a secret can be read from th
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
@@ -17,6 +18,8 @@ from .errors import HubError
 from .store import accounts as store
 from .store import audit
 from .store.engine import Database
+
+log = logging.getLogger("smon.accounts")
 
 IDLE_MS, LONGEST_MS = 12 * clock.HOUR, 7 * clock.DAY  # a session ends after so much quiet, and after so much in all
 NOTED_MS = clock.MINUTE      # how exactly the last use is known
@@ -40,7 +43,8 @@ class Login(NamedTuple):
 
 
 class Accounts:
-    """Users by id, sessions and tokens by their digests. Changed by the writer's thread only, after a commit."""
+    """Users by id, sessions and tokens by their digests. Changed by the writer's thread after a commit; only what ends
+    a session may come sooner, and one that can not be stored is here alone."""
 
     def __init__(self) -> None:
         self.users: Dict[int, Row] = {}
@@ -90,14 +94,15 @@ class Accounts:
                 [(row["last_used_at"], row["id"]) for row in used.values() if "last_used_at" in row])
 
     def _note_use(self, digest: str, row: Row, key: str, now: int) -> None:
-        if now - (row[key] or 0) >= NOTED_MS:
+        if abs(now - (row[key] or 0)) >= NOTED_MS:
             row[key] = now
             with self._lock:
                 self._used[digest] = row
 
 
 def _holds(session: Row, now: int) -> bool:
-    return now - session["used_at"] <= IDLE_MS and now - session["created_at"] <= LONGEST_MS
+    """By the distance in time: where the clock was set back, what is still to come must not hold for ever."""
+    return abs(now - session["used_at"]) <= IDLE_MS and abs(now - session["created_at"]) <= LONGEST_MS
 
 
 # --- logging in -------------------------------------------------------------------------------------------------------
@@ -115,8 +120,11 @@ def log_in(hub: Hub, name: str, password: str, address: str, now: int) -> Login:
 def guard(hub: Hub, name: str, address: str) -> None:
     """Count a guess at somebody's password before it is checked. Raises HubError("rate_limited")."""
     moment, party = time.monotonic(), auth.limit_key(address)
-    wait = (hub.attempts.take(("login", party, name), NAME_TRIES, moment)
-            or hub.attempts.take(("login", party), ADDRESS_TRIES, moment))
+    wait = hub.attempts.take(("login", party), ADDRESS_TRIES, moment)  # first, so that no flood of names gets further
+    if not wait:
+        wait = hub.attempts.take(("login", party, name), NAME_TRIES, moment)
+        if wait:
+            hub.attempts.forgive(("login", party))
     if wait:
         raise too_often(wait)
 
@@ -139,7 +147,7 @@ def too_often(wait: int) -> HubError:
 def crowded(hub: Hub, name: str) -> float:
     """Seconds to hold back the answer to a try at this name: guessing from many addresses gets slow, and the person
     whose name it is still gets in."""
-    return CROWD_SECONDS if hub.attempts.count(("name", name), time.monotonic()) > CROWD else 0.0
+    return CROWD_SECONDS if hub.crowds.count(name, time.monotonic()) > CROWD else 0.0
 
 
 def _begin(hub: Hub, user: Row, address: str, now: int) -> Login:
@@ -161,8 +169,23 @@ def _begin(hub: Hub, user: Row, address: str, now: int) -> Login:
             hub.accounts.sessions.pop(digest, None)
         hub.accounts.sessions[row["token_hash"]] = row
         hub.accounts.users[user["id"]] = {**hub.accounts.users[user["id"]], "last_login_at": now}
-    hub.engine.write(work, after)
+    try:
+        hub.engine.write(work, after)
+    except HubError as error:
+        if error.code != "unavailable":
+            raise
+        _begin_unstored(hub, user, row)
     return Login(token, user["name"], user["role"], now + LONGEST_MS)
+
+
+def _begin_unstored(hub: Hub, user: Row, row: Row) -> None:
+    """A session that ends with the hub: whoever has to see why nothing can be stored gets in, too."""
+    hub.accounts.sessions[row["token_hash"]] = row
+    known = hub.accounts.users.get(user["id"])
+    if known is None or known["password_hash"] != user["password_hash"]:  # looked at afterwards, so that none slips by
+        hub.accounts.sessions.pop(row["token_hash"], None)
+        raise wrong_login()
+    log.warning("%s logged in while nothing can be stored; the session ends with the hub.", user["name"])
 
 
 def _oldest(accounts: Accounts, user: int) -> List[str]:
@@ -173,11 +196,12 @@ def _oldest(accounts: Accounts, user: int) -> List[str]:
 
 
 def log_out(hub: Hub, caller: Caller, now: int) -> None:
-    """End the caller's own session."""
+    """End the caller's own session, whatever the store says to it."""
     def work(db: Database) -> None:
         store.end_session(db, caller.session)
         audit.add(db, caller.who, caller.address, "session.logout", caller.who, {}, now)
-    hub.engine.write(work, lambda _: hub.accounts.sessions.pop(caller.session, None))
+    hub.accounts.sessions.pop(caller.session, None)
+    hub.engine.write(work)
 
 
 # --- people -----------------------------------------------------------------------------------------------------------
@@ -354,14 +378,14 @@ def settle(hub: Hub) -> None:
     """Write back what was used when, and drop the sessions that have expired."""
     now = hub.now()
     sessions, tokens = hub.accounts.take_used()
-    over = [digest for digest, row in list(hub.accounts.sessions.items())
-            if not _holds(row, now)]
+    over = [digest for digest, row in list(hub.accounts.sessions.items()) if not _holds(row, now)]
     if not (sessions or tokens or over):
         return
 
     def work(db: Database) -> None:
         store.settle(db, sessions, tokens)
-        store.drop_sessions(db, now - IDLE_MS, now - LONGEST_MS)
+        for digest in over:
+            store.end_session(db, digest)
 
     def after(_: None) -> None:
         for digest in over:

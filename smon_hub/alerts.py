@@ -15,6 +15,7 @@ from .store.events import CRITICAL, NONE, WARNING
 
 OPENED, CHANGED, RECOVERED = "opened", "severity", "recovered"
 
+THRESHOLD = 90                       # percent, of every server until somebody says otherwise
 CLEAR_GAP, DISK_CLEAR_GAP = 5, 3     # percent below the level at which an alert opens
 CRITICAL_GAP = 5                     # a critical level is never nearer to the warning level
 SWAP_MEMORY_PERCENT = 85             # full swap alone is what was swapped out last week
@@ -137,7 +138,8 @@ def judge(state: Optional[State], reading: Optional[Reading], need: Need, now: i
 def _wait(state: Optional[State], reading: Optional[Reading], need: Need, now: int) -> Tuple[Optional[State], str]:
     if reading is None or reading.raises == NONE:
         return None, ""
-    waiting = State(NONE, now, 1) if state is None else state._replace(run=state.run + 1)
+    waiting = State(NONE, now, 1) if state is None else state._replace(
+        run=state.run + 1, since_at=min(state.since_at, now))  # later than now: the clock was put back
     if waiting.run < need.samples or now - waiting.since_at < need.minutes * clock.MINUTE:
         return waiting, ""
     return State(reading.raises, waiting.since_at), OPENED
@@ -178,10 +180,18 @@ def bar(warning: float, critical: float, gap: float = CLEAR_GAP, most: float = 1
 
 
 def bars(row: Mapping[str, Any], settings: Mapping[str, Any]) -> Bars:
-    """The levels of a server: its own where it has some, the hub's settings else."""
-    return _bars(row["alert_cpu_threshold"], row["alert_memory_threshold"], row["alert_disk_threshold"],
+    """The levels of a server: its own where it has some, else its group's or the hub's, as settings has them."""
+    return _bars(*(row[key] if row[key] != THRESHOLD else settings.get(key, THRESHOLD) for key in _THRESHOLDS),
                  settings["alert_critical_percent"], settings["alert_inodes_threshold"],
                  settings["alert_swap_threshold"], settings["alert_clock_skew_seconds"])
+
+
+_THRESHOLDS = ("alert_cpu_threshold", "alert_memory_threshold", "alert_disk_threshold")
+
+
+def level(rule: str, threshold: float, settings: Mapping[str, Any]) -> Bar:
+    """The levels of cpu, memory or disk that follow from a threshold."""
+    return bar(threshold, settings["alert_critical_percent"], DISK_CLEAR_GAP if rule == "disk" else CLEAR_GAP)
 
 
 @lru_cache(maxsize=256)  # most servers have the same

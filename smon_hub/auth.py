@@ -10,7 +10,7 @@ import re
 import secrets
 import threading
 from collections import OrderedDict
-from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import bcrypt
 
@@ -190,12 +190,17 @@ def client_address(environ: Mapping[str, Any], trusted_proxies: Sequence[str]) -
         return address
     for hop in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
         try:
-            address = str(ipaddress.ip_address(hop.strip()))
+            address = _plain(ipaddress.ip_address(hop.strip()))
         except ValueError:  # a proxy that says nothing usable is all that is known
             break
         if address not in trusted_proxies:
             break
     return address
+
+
+def _plain(address: Union[ipaddress.IPv4Address, ipaddress.IPv6Address]) -> str:
+    """An address of IPv4 as such, however it was written: all of those within IPv6 are in one /64."""
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def reached_as(environ: Mapping[str, Any], trusted_proxies: Sequence[str]) -> Tuple[str, str]:

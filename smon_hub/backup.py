@@ -76,7 +76,8 @@ def make(database: str, folder: str, now: int, progress: Progress) -> Backup:
 def _named(part: str, path: str, now: int) -> Backup:
     """The sum first: a backup that can be seen can be checked."""
     made = Backup(path, now, os.path.getsize(part), sum_of(part))
-    with open(path + SUM, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+    _forget(path + SUM)
+    with open(path + SUM, "x", encoding="utf-8", opener=_closed) as file:
         file.write("%s  %s\n" % (made.sha256, os.path.basename(path)))
         file.flush()
         os.fsync(file.fileno())
@@ -90,7 +91,7 @@ def _check_space(database: str, folder: str) -> None:
     need = os.path.getsize(database) + _size(database + "-wal")
     if usage.free - need < min(FLOOR_BYTES, usage.total * FLOOR_SHARE):
         raise _failed("A backup needs %d MB in %s, where %d MB are free and some must stay so." % (
-            need >> 20, folder, usage.free >> 20))
+            (need >> 20) + 1, folder, usage.free >> 20))
 
 
 def rotate(folder: str, keep: int, made: str) -> List[str]:
@@ -167,25 +168,63 @@ def restore(path: str, database: str, now: int) -> str:
 
     Raises HubError("conflict") when the backup is not good, and ("unavailable") when it can not be copied.
     """
-    wrong = judge(path)
-    if wrong:
-        raise HubError("conflict", wrong)
-    new = database + RESTORING
     try:
-        _forget(new)
-        if _copied(path, new) != sum_of(path):
-            raise _failed("%s was not copied as it is; look at the disk of %s." % (path, database))
+        judged = sum_of(path) if os.path.isfile(path) else ""
+        wrong = judge(path)
+        if wrong:
+            raise HubError("conflict", wrong)
+        finish_restore(database)
+        _bring(path, judged, database + RESTORING)
         kept = _set_aside(database, database + KEPT + _compact(now))
-        os.replace(new, database)
+        os.replace(database + RESTORING, database)
         _sync_folder(os.path.dirname(os.path.abspath(database)))
     except OSError as error:
         raise _failed("%s can not be restored to %s: %s." % (path, database, error.strerror)) from None
     return kept
 
 
+def _bring(path: str, judged: str, target: str) -> None:
+    """Copy what was judged: under its name the copy is whole."""
+    part = target + ".part"
+    _forget(part)
+    try:
+        if _copied(path, part) != judged:
+            raise _failed("%s was not copied as it was judged; look at the disks of it and of %s." % (path, target))
+        os.replace(part, target)
+    finally:
+        _forget(part)
+
+
+def finish_restore(database: str) -> None:
+    """Take the last steps of a restore that was killed before them: its copy is whole when it has its name.
+
+    Without this, a hub would begin an empty database in the place of the one that was set aside. Raises
+    HubError("unavailable").
+    """
+    if os.path.exists(database) or not os.path.exists(database + RESTORING):
+        return
+    try:
+        if os.path.exists(database + "-wal"):
+            os.replace(database + "-wal", _newest_kept(database) + "-wal")
+        _forget(database + "-shm")
+        os.replace(database + RESTORING, database)
+        _sync_folder(os.path.dirname(os.path.abspath(database)))
+    except OSError as error:
+        raise _failed("The interrupted restore of %s can not be finished: %s." % (database, error.strerror)) from None
+    log.warning("The restore of %s had been interrupted; it is finished now.", database)
+
+
+def _newest_kept(database: str) -> str:
+    """The former database that was set aside last, by when that was: a name may come from a clock that was wrong."""
+    folder, name = os.path.split(os.path.abspath(database))
+    kept = [os.path.join(folder, one) for one in os.listdir(folder)
+            if one.startswith(name + KEPT) and not one.endswith("-wal")]
+    return max(kept, key=lambda path: os.stat(path).st_ctime_ns, default=database + KEPT + "lost")
+
+
 def _copied(path: str, target: str) -> str:
     """Copy a file to the disk; the sum of what can be read back."""
-    with open(path, "rb") as source, open(target, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as made:
+    with open(path, "rb") as source, open(target, "xb", opener=_closed) as made:
         shutil.copyfileobj(source, made, READ_BYTES)
         made.flush()
         os.fsync(made.fileno())
@@ -193,14 +232,12 @@ def _copied(path: str, target: str) -> str:
 
 
 def _set_aside(database: str, name: str) -> str:
-    """Move a database with the log that belongs to it: SQLite finds that by its name."""
-    if not os.path.exists(database):
-        return ""
-    os.replace(database, name)
-    if os.path.exists(database + "-wal"):
-        os.replace(database + "-wal", name + "-wal")
+    """Move a database, and the log that belongs to it: SQLite would take that for the log of what lies there next."""
+    there = [end for end in ("", "-wal") if os.path.exists(database + end)]
+    for end in there:
+        os.replace(database + end, name + end)
     _forget(database + "-shm")
-    return name
+    return name if "" in there else ""
 
 
 # --- while the hub runs -----------------------------------------------------------------------------------------------
@@ -317,7 +354,7 @@ def sum_of(path: str) -> str:
 def _told_sum(path: str) -> Optional[str]:
     """What the file beside it says, None when there is none."""
     try:
-        with open(path + SUM, encoding="utf-8") as file:
+        with open(path + SUM, encoding="ascii", errors="replace") as file:
             return file.read(64)
     except OSError:
         return None
@@ -335,6 +372,11 @@ def _moment(name: str) -> int:
     found = NAME.fullmatch(name)
     assert found is not None
     return clock.parse("%s-%s-%sT%s:%s:%sZ" % found.groups())
+
+
+def _closed(name: str, flags: int) -> int:
+    """An opener: for its owner alone."""
+    return os.open(name, flags, 0o600)
 
 
 def _size(path: str) -> int:

@@ -5,7 +5,7 @@ Members are only ever added at the end: rows in the store (store/details.py) are
 
 from __future__ import annotations
 
-from .shapes import Field, Name, Notes, Shape, Time, Unit
+from .shapes import Field, Name, Notes, Secret, Shape, Time, Unit
 
 PROCESSES_MAX, SERVICES_MAX, DISKS_MAX, CORES_MAX = 500, 2_000, 256, 1_024
 PROCESS_CPU_MAX = 102_400    # a process may use many cores: 100 percent of each of 1,024
@@ -179,17 +179,17 @@ CHANNEL = Shape(
 LOGIN = Shape(
     "login",
     Field("username", str, "Who logs in.", required=True),
-    Field("password", str, "The password.", required=True, max=1_024),
+    Field("password", Secret, "The password.", required=True, max=1_024),
 )
 
 
 def _new_password(name: str, sentence: str) -> Field:
-    return Field(name, str, sentence, required=True, min=10, max=1_024)
+    return Field(name, Secret, sentence, required=True, min=10, max=1_024)
 
 
 OWN_PASSWORD = Shape(
     "own_password",
-    Field("old_password", str, "The password until now.", required=True, max=1_024),
+    Field("old_password", Secret, "The password until now.", required=True, max=1_024),
     _new_password("new_password", "The password from now on."),
 )
 

@@ -212,19 +212,22 @@ def _alertmanager(config: Config, message: Message) -> Request:
 
 
 def _alerts(event: Mapping[str, Any], thread: str) -> List[Dict[str, Any]]:
-    """An alert as Alertmanager knows it: by its labels. One whose severity changed is another, and the old one ends."""
-    was = event.get("was_severity")
-    now = [(event["severity"], event["at"] if event["event"] in OVER else None)]
-    if event["event"] == "severity" and was and was != event["severity"]:
-        now.insert(0, (was, event["at"]))
+    """An alert as Alertmanager knows it: by its labels. One whose severity, name or group is not what was told last is
+    another, and the old one ends."""
+    labels, was = _labels(event, thread), _labels({**event, **event.get("was", {})}, thread)
+    found = [] if event["event"] in OVER else [(labels, event["at"] + FIRING_DAYS * clock.DAY)]
+    if was != labels or event["event"] in OVER:
+        found.insert(0, (was, event["at"]))
+    name = (event.get("server") or {}).get("display_name", "")
+    return [{"labels": each, "startsAt": clock.iso_ms(event["since_at"]), "endsAt": clock.iso_ms(ends_at),
+             "annotations": {"summary": event["message"], "server": name}} for each, ends_at in found]
+
+
+def _labels(event: Mapping[str, Any], thread: str) -> Dict[str, str]:
     server = event.get("server") or {}
     names = {"alertname": event["rule"], "instance": server.get("hostname"), "group": server.get("group_name"),
-             "object": event["object"], "smon_id": thread}
-    labels = {key: value for key, value in names.items() if value}
-    return [{"labels": {**labels, "severity": severity}, "startsAt": clock.iso_ms(event["since_at"]),
-             "endsAt": clock.iso_ms(ends_at or event["at"] + FIRING_DAYS * clock.DAY),
-             "annotations": {"summary": event["message"], "server": server.get("display_name", "")}}
-            for severity, ends_at in now]
+             "object": event["object"], "smon_id": thread, "severity": event["severity"]}
+    return {key: value for key, value in names.items() if value}
 
 
 def _bearer(config: Config) -> Dict[str, str]:

@@ -37,7 +37,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         return demo.main(words[1:])
     try:
         given = config.parse(words, os.environ, COMMANDS)
-        _log_to_stderr(given.options.log_level)
+        log_to_stderr(given.options.log_level)
         return COMMANDS[given.command].run(given)
     except (config.ConfigError, CanNotStart, NoAnswer, HubError) as error:
         print("smon_server: %s" % error, file=sys.stderr)
@@ -89,7 +89,7 @@ def _obey_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
             signal.signal(getattr(signal, name), lambda *_, obey=obey: obey())
 
 
-def _log_to_stderr(level: str) -> None:
+def log_to_stderr(level: str) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
 
 

@@ -18,7 +18,7 @@ from . import config, intake, keeping, shapes
 from .auth import Caller
 from .errors import HubError
 from .folder import Folder, Running
-from .hub import Hub
+from .hub import CanNotStart, Hub
 from .remote import ask
 from .web.call import ANY, FILE, Call, Text
 from .web.routes import ROUTES
@@ -241,21 +241,38 @@ def _reached(options: config.Config, make: bool = False) -> Iterator[Union[_Runn
     be made."""
     if not (make or os.path.isfile(options.database)):
         raise config.ConfigError("There is no hub's database %s; name its folder with --data-dir." % options.database)
-    running = Folder(options.data_dir, options.database).running() if os.path.isfile(options.database) else None
-    if running is not None:
-        yield _Running(running)
+    found = _found(options)
+    if isinstance(found, Running):
+        if not found.url:
+            raise config.ConfigError("The hub on %s runs behind another WSGI server, where no command finds it: use "
+                                     "its page or its API, or stop it first." % options.data_dir)
+        yield _Running(found)
         return
-    hub = Hub(options)
-    hub.open()
     try:
-        yield _Opened(hub)
+        yield _Opened(found)
     finally:
-        hub.close()
+        found.close()
+
+
+def _found(options: config.Config) -> Union[Running, Hub]:
+    """The hub that runs, or else one that is open now. Raises CanNotStart."""
+    folder = Folder(options.data_dir, options.database)
+    running = folder.running()
+    if running is not None:
+        return running
+    hub = Hub(options)
+    try:
+        hub.open()
+    except CanNotStart:
+        running = folder.running()
+        if running is None:
+            raise
+        return running  # it started between the two looks
+    return hub
 
 
 def _backup(given: config.Given) -> int:
     """Have a backup made, by the hub that runs or by this process."""
-    keeping.check_owner(given.options)
     with _reached(given.options) as hub:
         return keeping.make(hub.ask)
 

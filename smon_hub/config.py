@@ -13,6 +13,7 @@ from . import __version__
 
 SECTION = "hub"  # of the INI file
 HOST = r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]+\])"
+SWITCHES = ("local_trust", "hsts")  # on or off
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -39,6 +40,7 @@ OPTIONS = (
            "own. Addresses always may.", "LIST"),
     Option("local_trust", "on", "off: programs on this machine, too, need an account before there is the first one.",
            "on|off"),
+    Option("hsts", "off", "on: browsers that came by HTTPS are told to come by nothing else for a year.", "on|off"),
     Option("config", "", "INI file with these keys in a section [%s]." % SECTION, "FILE"),
     Option("log_level", "INFO", "One of %s." % ", ".join(LEVELS), "LEVEL"),
 )
@@ -63,6 +65,7 @@ class Config(NamedTuple):
     public_url: str
     allowed_hosts: tuple
     local_trust: bool
+    hsts: bool
     config: str
     log_level: str
 
@@ -160,7 +163,7 @@ def _value(source: str, key: str, text: str) -> Any:
         if not (text.isascii() and text.isdigit() and int(text) <= 65_535):
             raise ConfigError("%s must be a number from 0 to 65535, not %r." % (source, text))
         return int(text)
-    if key == "local_trust":
+    if key in SWITCHES:
         if text.lower() not in ("on", "off"):
             raise ConfigError("%s must be on or off, not %r." % (source, text))
         return text.lower() == "on"
@@ -177,7 +180,8 @@ def _whole(values: Dict[str, Any]) -> Config:
         raise ConfigError("database must be the path of a SQLite file, not a %s address." %
                           values["database"].partition("://")[0])
     values["database"] = values["database"] or os.path.join(values["data_dir"], "smon.db")
-    values["local_trust"] = values["local_trust"] in (True, "on")
+    for key in SWITCHES:
+        values[key] = values[key] in (True, "on")
     values["public_url"] = values["public_url"].rstrip("/").lower()
     if values["public_url"] and not re.fullmatch(r"https?://%s(:[0-9]{1,5})?" % HOST, values["public_url"]):
         raise ConfigError("public_url must be http:// or https://, a name and at most a port, not %r."

@@ -159,9 +159,8 @@ class Exposition:
             _line("hub_active_alerts", _labels(severity="warning"), counts["activeAlerts"] - counts["criticalAlerts"])])
         yield _family("hub_waiting_writes", "gauge", "Writes that wait for the store.", [
             _line("hub_waiting_writes", "", hub.engine.waiting())])
-        yield _family("hub_samples_stored_total", "counter",
-                      "Samples numbered since the database was made; a repeated one may take a number too.", [
-                          _line("hub_samples_stored_total", "", hub.fleet.settled_sample)])
+        yield _family("hub_samples_stored_total", "counter", "Samples stored since the hub started.", [
+            _line("hub_samples_stored_total", "", hub.fleet.stored_samples)])
 
 
 def _lines_of(labels: str, numbers: Numbers) -> List[str]:

@@ -193,6 +193,7 @@ class Fleet:
         self.tally = CALM           # of alerts about the hub itself and about groups
         self.unread = self.unread_serial = 0  # lines of the bell; as of which tally
         self.settled_sample = 0     # the youngest sample that is part of this state
+        self.stored_samples = 0     # since the hub started
         self._unsettled: set = set()
         self._lock = threading.Lock()
 
@@ -224,6 +225,17 @@ class Fleet:
             if now > server.last_seen_at:
                 server.last_seen_at = now
                 self._unsettled.add(server)
+            self.version += 1
+
+    def wind_back(self, by: int, now: int) -> None:
+        """The wall clock was put back by so many milliseconds: who was silent for an hour still is, and nobody was
+        seen later than now."""
+        with self._lock:
+            for server in self.servers():
+                seen_at = min(server.last_seen_at - by, now)
+                if seen_at != server.last_seen_at:
+                    server.last_seen_at = seen_at
+                    self._unsettled.add(server)
             self.version += 1
 
     def move(self, server: Server, sample: Newest) -> None:

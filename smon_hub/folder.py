@@ -19,15 +19,21 @@ else:
     import fcntl
 
 LOCK, RUNNING, SETUP_CODE = ".lock", "hub.json", "setup-code"
-LOCK_TRIES, LOCK_SECONDS = 5, 0.05
+LOCK_SECONDS = 0.05  # between two looks at a lock that another process holds
+LOOKS = 5            # at a hub that tells where it is: it may be what a killed one told, seen a moment too early
+WAITS = 600          # for one that does not: a command, which is soon done, or a hub that starts
 
 
 class FolderUnusable(Exception):
     """Why the folder can not be used, in a sentence that names it."""
 
 
+class FolderInUse(FolderUnusable):
+    """Another hub or command holds it."""
+
+
 class Running(NamedTuple):
-    """How to reach the hub that runs."""
+    """How to reach the hub that runs; without a url it is behind another WSGI server, and where is not known."""
 
     url: str
     token: str
@@ -41,26 +47,43 @@ class Folder:
         self._lock: Any = None
 
     def take(self) -> None:
-        """Make the folder and lock the database: two hubs on one would each show half. Raises FolderUnusable."""
+        """Make the folder and lock the database: two hubs on one would each show half. Raises FolderUnusable.
+
+        A command that is at work, and another that comes meanwhile, wait for each other, and so does a hub that starts.
+        """
+        self.check_owner()
         try:
             os.makedirs(self.path, mode=0o700, exist_ok=True)
             self._lock = open(self.database + LOCK, "a+", encoding="ascii")
         except OSError as error:
             raise FolderUnusable("The data folder %s can not be written: %s." % (self.path, error.strerror)) from None
-        if not self._locked():
-            raise FolderUnusable("The data folder %s is in use by another hub." % self.path)
+        if not self._locked(self._lock, LOOKS):
+            self._lock.close()
+            raise FolderInUse("The data folder %s is in use by another hub or command." % self.path)
         self._lock.truncate(0)
         self._lock.write("%d\n" % os.getpid())
         self._lock.flush()
         self._forget()  # a hub that was killed could not do that itself
 
-    def _locked(self) -> bool:
-        """A command that only looks whether a hub runs holds the lock for a moment."""
-        for _ in range(LOCK_TRIES):
+    def check_owner(self) -> None:
+        """Raises FolderUnusable for root where the hub is another user's: it could not read what root writes there."""
+        place = self.database if os.path.exists(self.database) else self.path
+        if os.name == "posix" and os.geteuid() == 0 and os.path.exists(place):
+            owner = os.stat(place).st_uid
+            if owner != 0:
+                raise FolderUnusable("%s belongs to user %d: run this as that user, with sudo -u '#%d'." % (
+                    place, owner, owner))
+
+    def _locked(self, stream: Any, looks: int) -> bool:
+        """Wait for the lock; False once a hub told so many looks long that it keeps it, or when nobody lets go."""
+        for _ in range(WAITS):
             try:
-                _lock(self._lock)
+                _lock(stream)
                 return True
             except OSError:
+                looks -= self._told() is not None
+                if looks <= 0:
+                    break
                 time.sleep(LOCK_SECONDS)
         return False
 
@@ -93,12 +116,10 @@ class Folder:
         self._lock.close()
 
     def running(self) -> Optional[Running]:
-        """The hub that runs on this folder, if one does and can be read of."""
-        try:
-            self.take()
-        except FolderUnusable:
-            return self._told()
-        self._lock.close()
+        """The hub that runs on this folder, if one does and can be read of; one that starts is waited for."""
+        with contextlib.suppress(OSError), open(self.database + LOCK, "r+", encoding="ascii") as lock:
+            if not self._locked(lock, 1):
+                return self._told()
         return None
 
     def _forget(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 from . import alerts, clock, ledger
 from .alerts import CRITICAL, NONE, WARNING, Reading
 from .fleet import Server
-from .store import events, trends
+from .store import events, servers, trends
 from .store.engine import Database
 
 Hub = Any  # hub.Hub, which is passed and never imported
@@ -39,6 +39,8 @@ def foresee(hub: Hub, now: int) -> None:
 
 
 def _judge(record: ledger.Record, server: Server, reading: Optional[Reading]) -> None:
+    if not servers.exists(record.db, server.row["id"]):
+        return  # it was removed while it was looked at
     held = {key: alert for key, alert in events.current(record.db, server.row["id"]).items() if key[0] == "forecast"}
     need = alerts.need("forecast", {})
     for key, alert in held.items():
@@ -49,6 +51,16 @@ def _judge(record: ledger.Record, server: Server, reading: Optional[Reading]) ->
 
 def read(db: Database, server: Server, now: int) -> Optional[Reading]:
     """The forecast of a server's fullest disk; None when it does not fill up soon, or when nobody can tell."""
+    found = hours_left(db, server, now)
+    if found is None or found[1] >= CLEAR_HOURS:
+        return None
+    mount, hours = found
+    raises = CRITICAL if hours < CRITICAL_HOURS else WARNING if hours < WARNING_HOURS else NONE
+    return Reading("forecast", mount, raises, max(raises, WARNING), hours, WARNING_HOURS)
+
+
+def hours_left(db: Database, server: Server, now: int) -> Optional[Tuple[str, float]]:
+    """A server's fullest disk, and the hours until it is full; None when it does not fill up, or nobody can tell."""
     disks = server.sample.card[2] if server.sample else []
     if not disks or disks[0][1] < EMPTY_PERCENT or now - server.row["registered_at"] < YOUNG_MS:
         return None
@@ -58,11 +70,7 @@ def read(db: Database, server: Server, now: int) -> Optional[Reading]:
     rising = [each for each in slopes if each is not None and each > 0]
     if len(rising) < len(SPANS_DAYS):
         return None
-    hours = (FULL_PERCENT - percent) / min(rising)  # the slower one: both say that it will be full by then
-    if hours >= CLEAR_HOURS:
-        return None
-    raises = CRITICAL if hours < CRITICAL_HOURS else WARNING if hours < WARNING_HOURS else NONE
-    return Reading("forecast", mount, raises, max(raises, WARNING), hours, WARNING_HOURS)
+    return mount, (FULL_PERCENT - percent) / min(rising)  # the slower one: both say that it will be full by then
 
 
 def slope(points: Sequence[Point]) -> Optional[float]:

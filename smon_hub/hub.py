@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import logging
 import ssl
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from . import clock, settings
 from .accounts import Accounts
 from .assets import Assets
 from .attempts import Attempts
 from .auth import Caller, Keys, new_local_token, new_setup_code
-from .backup import Backups, advice, before_upgrade
+from .backup import Backups, advice, before_upgrade, finish_restore
 from .config import Config
 from .exposition import Exposition
 from .errors import HubError
@@ -23,6 +24,7 @@ from .jobs import SETTLED_FACT, Jobs
 from .ledger import load_alerts
 from .maintenance import Window
 from .notify import Delivery
+from .overrides import Overrides
 from .ratelimit import RateLimit
 from .reminders import load_windows, mark_maintenance
 from .serve import Server as FrontServer
@@ -53,11 +55,12 @@ class Hub:
         self.settings: Dict[str, Any] = dict(settings.DEFAULTS)
         self.keys = Keys()
         self.limits = RateLimit()
-        self.attempts = Attempts()
+        self.attempts, self.crowds = Attempts(), Attempts()  # at secrets, by who tries; at names, by anybody
         self.accounts = Accounts()
         self.setup_code = ""  # what makes the first account, while there is none
         self.fleet = Fleet()
         self.silence = Silence(self.now())
+        self.overrides = Overrides()
         self.windows: List[Window] = []  # of maintenance
         self.overview = Overview()
         self.exposition = Exposition(self.now())
@@ -78,22 +81,30 @@ class Hub:
         return clock.now()
 
     def open(self) -> None:
-        """Lock the data folder, open the database, load what is in memory. Raises CanNotStart."""
-        try:
+        """Lock the data folder, open the database, load what is in memory. Raises CanNotStart and lets go of both."""
+        with self._told(), contextlib.ExitStack() as undo:
             self._folder.take()
+            undo.callback(self._folder.release)
+            finish_restore(self.config.database)
             before_upgrade(self.config, self.now())
             self.engine.start()
+            undo.callback(self.engine.stop)
             self.settings.update(options.stored(self.engine.read()))
             self.accounts.load(self.engine.read())
             self._load_fleet(self.engine.read())
+            undo.pop_all()
+        self.jobs.start()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Whatever stands in the way of a start as CanNotStart."""
+        try:
+            yield
         except (FolderUnusable, HubError) as error:
             raise CanNotStart(str(error)) from None
-        except DatabaseUnusable as error:
-            damaged = isinstance(error.__cause__, Trouble)
-            raise CanNotStart("%s %s" % (error, advice(self.config)) if damaged else str(error)) from None
-        except Trouble as error:
-            raise CanNotStart("%s %s" % (self.engine.unusable(error), advice(self.config))) from None
-        self.jobs.start()
+        except (DatabaseUnusable, Trouble) as error:
+            trouble = error if isinstance(error, DatabaseUnusable) else self.engine.unusable(error)
+            raise CanNotStart("%s %s" % (trouble, advice(self.config)) if trouble.damaged else str(trouble)) from None
 
     def serve(self) -> FrontServer:
         """Listen. The front server's run() then answers until it is stopped. Raises CanNotStart."""
@@ -108,8 +119,7 @@ class Hub:
             raise CanNotStart("Port %d on %s %s; choose another with --port or --host." % (
                 self.config.port, self.config.host, why)) from None
         self.delivery.own_port = front.addresses[0][1]
-        self._tell(front.addresses[0])
-        self.delivery.start()  # not by open: a command that looks into the store sends nothing
+        self.begin(front.addresses[0])
         front.call_soon(self.engine.gather_by_turn, front.call_soon)
         return front
 
@@ -117,14 +127,16 @@ class Hub:
         """An address of this hub as a browser writes it."""
         return "%s://%s:%d" % ("https" if self._tls else "http", "[%s]" % host if ":" in host else host, port)
 
-    def _tell(self, address: Tuple[str, int]) -> None:
-        """How the command line on this machine reaches this hub."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])
-        try:
-            self._folder.tell(Running(self.url(host, address[1]), self.local_token))
+    def _own_url(self, host: str, port: int) -> str:
+        return self.url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)
+
+    def begin(self, address: Optional[Tuple[str, int]] = None) -> None:
+        """What only a hub does that answers others: say how the command line reaches it, let somebody make the first
+        account, and send messages. address: where it listens, when it does so itself. Raises CanNotStart."""
+        with self._told():
+            self._folder.tell(Running(self._own_url(*address) if address else "", self.local_token))
             self._begin_setup()
-        except FolderUnusable as error:
-            raise CanNotStart(str(error)) from None
+            self.delivery.start()
 
     def _begin_setup(self) -> None:
         if not self.accounts.users:
@@ -181,8 +193,10 @@ class Hub:
             if server is not None:
                 self.fleet.move(server, loaded(sample))
                 self.fleet.seen(server, min(sample.at, self.now()))
+        self.fleet.wind_back(0, self.now())
         load_alerts(self, db)
         load_windows(self, db)
+        self.overrides.take_up(options.group_rules(db))
         mark_maintenance(self, self.now())
 
 
@@ -201,7 +215,7 @@ class Tls:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
-            context.load_cert_chain(*self._files)
+            context.load_cert_chain(*self._files, password="")  # without one OpenSSL asks at the terminal
         except (OSError, ssl.SSLError) as error:
             raise CanNotStart("The certificate %s with key %s can not be used: %s." % (*self._files, error)) from None
         return context

@@ -223,6 +223,7 @@ def _store_live(db: Database, deliveries: List[_LiveDelivery]) -> List[Any]:
 
 
 def _move(hub: Hub, server: Server, state: _State) -> None:
+    hub.fleet.stored_samples += 1
     hub.fleet.move(server, state[0])
     if server.sample is state[0]:
         server.services_print = state[1]

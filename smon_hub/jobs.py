@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from . import accounts, clock, forecast, reminders, rollup, selfcheck
 from .auth import is_loopback
@@ -18,7 +18,7 @@ from .store import audit, events, options, outbox, series, servers, services, si
 
 log = logging.getLogger("smon.jobs")
 
-SLICE_ROWS = 2_000           # deleted at a time for one server: some 20 ms of the writer
+SLICE_ROWS = 500             # deleted in one transaction: some 20 ms of the writer
 SLICE_SERVERS = 50           # looked at in one transaction
 JUMP_MS = clock.DAY          # a wall clock that ran so far ahead of the machine's would delete good data
 FIRST_SECONDS = 60           # after the start every job runs soon: a hub may never be up for an hour
@@ -162,8 +162,8 @@ class Jobs:
     def trim_live(self) -> int:
         """Delete near-live samples that are older than their server's agent asked for."""
         now = self._hub.now()
-        return self._each_server(lambda db, server: series.drop_live(
-            db, server.row["id"], now - server.row["live_minutes"] * clock.MINUTE, SLICE_ROWS))
+        return self._each_server(lambda db, server, most: series.drop_live(
+            db, server.row["id"], now - server.row["live_minutes"] * clock.MINUTE, most))
 
     def clean_up(self) -> Dict[str, int]:
         """Remove what is past its retention: how many rows of each kind went.
@@ -199,18 +199,18 @@ class Jobs:
         plain_before = now - keep["process_retention_days"] * clock.DAY
         self.settle()  # which samples are the newest is read from the store
         gone = {
-            "samples": self._each_server(lambda db, server: series.drop_samples(
-                db, server.row["id"], before, _newest(server), SLICE_ROWS)),
-            "rollups": self._each_server(lambda db, server: rollup.drop(
-                db, server.row["id"], keep, now, SLICE_ROWS)),
+            "samples": self._each_server(lambda db, server, most: series.drop_samples(
+                db, server.row["id"], before, _newest(server), most)),
+            "rollups": self._each_server(lambda db, server, most: rollup.drop(
+                db, server.row["id"], keep, now, most)),
             "details": self._sliced(lambda db: series.drop_details(db, plain_before, SLICE_ROWS)),
             "audit": self._sliced(lambda db: audit.drop(
                 db, now - keep["audit_retention_days"] * clock.DAY, SLICE_ROWS)),
             "alerts": self._sliced(lambda db: events.drop_old(db, before, SLICE_ROWS)),
             "notifications": self._sliced(lambda db: events.drop_old_notifications(db, before, SLICE_ROWS)),
             "messages": self._sliced(lambda db: outbox.drop(db, before, SLICE_ROWS)),
-            "service_changes": self._each_server(lambda db, server: services.drop_changes(
-                db, server.row["id"], before, SLICE_ROWS)),
+            "service_changes": self._each_server(lambda db, server, most: services.drop_changes(
+                db, server.row["id"], before, most)),
         }
         if not self._stopped:
             self._hub.engine.write(lambda db: options.note(db, CLEANED_FACT, str(now)), frees=True)
@@ -220,14 +220,12 @@ class Jobs:
                      "%(service_changes)d service changes.", gone)
         return gone
 
-    def _each_server(self, work: Callable[[Any, Server], int]) -> int:
-        """Run a slice for every server, some servers a transaction, again for those that have more; how much it did."""
+    def _each_server(self, work: Callable[[Any, Server, int], int]) -> int:
+        """Do work(db, server, most rows) for every server in slices, until none has more; how many rows it did."""
         left, total = self._hub.fleet.servers(), 0
         while left and not self._stopped:
-            some, left = left[:SLICE_SERVERS], left[SLICE_SERVERS:]
-            done = self._hub.engine.write(lambda db: [work(db, server) for server in some], frees=True)
-            total += sum(done)
-            left += [server for server, count in zip(some, done) if count >= SLICE_ROWS]
+            done, rows = self._hub.engine.write(lambda db: _slice(db, left, work), frees=True)
+            left, total = left[done:], total + rows
         return total
 
     def _sliced(self, work: Callable[[Any], int]) -> int:
@@ -237,6 +235,16 @@ class Jobs:
             done = self._hub.engine.write(work, frees=True)
             total += done
         return total
+
+
+def _slice(db: Any, some: List[Server], work: Callable[[Any, Server, int], int]) -> Tuple[int, int]:
+    """As much for these servers as one transaction may do; how many of them have no more, and how many rows it did."""
+    rows = 0
+    for done, server in enumerate(some[:SLICE_SERVERS]):
+        rows += work(db, server, SLICE_ROWS - rows)
+        if rows >= SLICE_ROWS:
+            return done, rows
+    return len(some[:SLICE_SERVERS]), rows
 
 
 def _last(run: Optional[Run]) -> Dict[str, Any]:

@@ -19,23 +19,25 @@ Hub = Any  # hub.Hub, which is passed and never imported
 
 CURRENT_MAX = 100            # alerts of one server, open or waiting: a flood of made-up names ends here,
 OPENINGS_MAX = 300           # or here, in an hour
+CLOCK = ("clock_skew", "")
 PEAKS = ("cpu", "memory", "disk", "inodes", "swap")  # what a summary of late samples tells
 
 
 class Watch:
     """What is remembered of a server between two samples, for speed only: all of it can be found out again."""
 
-    __slots__ = ("row", "settings", "bars", "services_print", "services", "restarts", "counted",
-                 "openings", "held", "held_as_of", "decided")
+    __slots__ = ("row", "settings", "bars", "services_print", "services", "restarts", "restarts_from",
+                 "counted", "openings", "held", "held_as_of", "decided")
 
     def __init__(self) -> None:
         self.row: Any = None             # of which the levels were made, with which settings
         self.settings: Any = None
         self.bars: Any = None
-        self.services_print: Optional[int] = None
+        self.services_print: Any = None  # of the list, and whether somebody named its services
         self.services = Services()
         self.restarts: Optional[Dict[str, List[Any]]] = None  # by service, [(moment, restarts)] of the last minutes
-        self.counted: Any = ()           # the restarts that were last looked at
+        self.restarts_from = 0           # when they were first looked at
+        self.counted: Any = None         # the restarts that were last looked at, of which none was too many
         self.openings: Optional[Deque[int]] = None  # when something was found wrong that was well before
 
         self.held: Optional[Dict[events.Key, Alert]] = None  # its current alerts, as of which tally
@@ -59,19 +61,18 @@ def look(hub: Hub, server: Server, payload: Dict[str, Any], services_print: Opti
 
     services_print: of the payload's services, which are mostly the same as last time.
     """
-    watch, settings = server.watch, hub.settings
+    watch, settings = server.watch, hub.overrides.of(server.row["group_name"], hub.settings)
     if watch is None:
         watch = server.watch = Watch()
     if watch.row is not server.row or watch.settings is not settings:
         watch.row, watch.settings, watch.bars = server.row, settings, alerts.bars(server.row, settings)
-    services = watch.services
     if services_print is None:
-        services = _NO_SERVICES
-    elif services_print != watch.services_print:
-        listed = payload["agent"] is not None and payload["agent"].get("services_listed") is True
-        services = watch.services = alerts.services(payload["services"], listed)
-        watch.services_print = services_print
-    return alerts.look(watch.bars, payload, services, lag)
+        return alerts.look(watch.bars, payload, _NO_SERVICES, lag)
+    listed = payload["agent"] is not None and payload["agent"].get("services_listed") is True
+    if watch.services_print != (services_print, listed):
+        watch.services = alerts.services(payload["services"], listed)
+        watch.services_print = services_print, listed
+    return alerts.look(watch.bars, payload, watch.services, lag)
 
 
 _NO_SERVICES = Services()
@@ -89,7 +90,9 @@ def judge_sample(record: Record, hub: Hub, server: Server, newest: Newest, known
     if not server.row["approved"]:
         return
     held = _held(record, server, watch)
-    readings = {(reading.rule, reading.object): reading for reading in found.readings}
+    readings: Dict[events.Key, Reading] = {(reading.rule, reading.object): reading for reading in found.readings}
+    if not _is_the_clock(held.get(CLOCK), readings.get(CLOCK)):
+        del readings[CLOCK]
     if _is_late(hub, server, newest, held, record.now):
         keep_peaks(record, server, newest.at, found)
         _judge_clock(record, server, held, readings)
@@ -97,12 +100,18 @@ def judge_sample(record: Record, hub: Hub, server: Server, newest: Newest, known
     for reading in (*_run_readings(record, server, newest, known), *_restarts(watch, found, known, newest.at)):
         readings[reading.rule, reading.object] = reading
     for key, alert in held.items():
-        if alert.rule in alerts.SAMPLED and alert.rule not in found.missing:
-            record.judge(server, key, alert, readings.pop(key, None), alerts.need(alert.rule, hub.settings), found)
+        if key in readings or _is_told(alert.rule, found, watch, newest.at):
+            record.judge(server, key, alert, readings.get(key), alerts.need(alert.rule, watch.settings), found)
     new = [(key, reading) for key, reading in readings.items() if key not in held]
     for key, reading in new[:max(0, CURRENT_MAX - len(held))]:
         if reading.raises and watch.may_open(record.now):
-            record.judge(server, key, None, reading, alerts.need(reading.rule, hub.settings), found)
+            record.judge(server, key, None, reading, alerts.need(reading.rule, watch.settings), found)
+
+
+def _is_told(rule: str, found: Look, watch: Watch, at: int) -> bool:
+    """Whether a sample that names no problem of a rule means that there is none. Of restarts it takes their minutes."""
+    return rule in alerts.SAMPLED and rule not in found.missing and (
+        rule != "restarts" or at - watch.restarts_from >= alerts.RESTARTS_MS)
 
 
 def close(record: Record, server: Server) -> Optional[Verdict]:
@@ -139,16 +148,22 @@ def keep_peaks(record: Record, server: Server, at: int, found: Look) -> None:
 def _is_late(hub: Hub, server: Server, newest: Newest, held: Dict[events.Key, Alert], now: int) -> bool:
     """Taken longer ago than the server may be silent, by its own clock where that is known to differ."""
     lag = now - newest.at
-    skewed = held.get(("clock_skew", ""))
+    skewed = held.get(CLOCK)
     corrected = lag - (skewed.value or 0) * 1000 if skewed is not None and lag > 0 else lag
     return corrected > server.silence_limit(hub.settings["stale_threshold_minutes"])
 
 
 def _judge_clock(record: Record, server: Server, held: Dict[events.Key, Alert], readings: Dict[Any, Reading]) -> None:
-    """Late by the server's clock: two in a row that are equally late tell that it is the clock."""
-    key = ("clock_skew", "")
-    if key in readings:
-        record.judge(server, key, held.get(key), readings[key], alerts.need("clock_skew", {}))
+    """It is late, or its server's clock is wrong, which is all that it may tell."""
+    if CLOCK in readings or CLOCK in held and not held[CLOCK].severity:
+        record.judge(server, CLOCK, held.get(CLOCK), readings.get(CLOCK), alerts.need("clock_skew", {}))
+
+
+def _is_the_clock(held: Optional[Alert], reading: Optional[Reading]) -> bool:
+    """Samples that had to wait are late by chance; only those in a row that are equally late tell of the clock."""
+    if held is None or held.severity or reading is None or held.value is None:
+        return True
+    return abs((reading.value or 0) - held.value) < (reading.threshold or 0)
 
 
 def _same_run(known: Newest, newest: Newest) -> bool:
@@ -190,7 +205,9 @@ def _restarts(watch: Watch, found: Look, known: Optional[Newest], at: int) -> Li
         return []
     span = max(alerts.RESTARTS_MS, at - known.at) if known else alerts.RESTARTS_MS
     before = watch.restarts
-    watch.counted, watch.restarts = found.restarts, {}
+    if before is None:
+        watch.restarts_from = at
+    watch.restarts = {}
     readings = []
     for name, count in found.restarts:
         counts = before.get(name, [(known.at, 0)] if known else []) if before is not None else []
@@ -202,4 +219,6 @@ def _restarts(watch: Watch, found: Look, known: Optional[Newest], at: int) -> Li
             counts = counts[-alerts.RESTARTS_KEPT:] + [(at, count)]
         watch.restarts[name] = counts
         readings.append(alerts.restarted(name, count - counts[0][1], span))
-    return [reading for reading in readings if reading]
+    too_many = [reading for reading in readings if reading]
+    watch.counted = None if too_many else found.restarts  # what comes of too many may be undone: they are asked again
+    return too_many

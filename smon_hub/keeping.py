@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Iterator
 from . import backup, config
 from .config import ConfigError
 from .errors import HubError
-from .folder import Folder, FolderUnusable
+from .folder import Folder, FolderInUse, FolderUnusable
 from .hub import Hub
 from .store import copies
 
@@ -63,7 +63,7 @@ def check(given: config.Given) -> int:
     options = given.options
     if not os.path.isfile(options.database):
         raise ConfigError("There is no hub's database %s; name its folder with --data-dir." % options.database)
-    check_owner(options)
+    _check_owner(options)
     fault = copies.fault(options.database, whole=True, live=True)
     print("%s is damaged: %s. %s" % (options.database, fault, backup.advice(options)) if fault
           else "%s is good." % options.database)
@@ -73,22 +73,22 @@ def check(given: config.Given) -> int:
 @contextlib.contextmanager
 def _alone(options: config.Config) -> Iterator[None]:
     """Hold the data folder, so that no hub starts meanwhile. Raises ConfigError while one runs."""
-    check_owner(options)
     folder = Folder(options.data_dir, options.database)
     try:
         folder.take()
-    except FolderUnusable as error:
+    except FolderInUse as error:
         raise ConfigError("%s Stop the hub first." % error) from None
+    except FolderUnusable as error:
+        raise ConfigError(str(error)) from None
     try:
         yield
     finally:
         folder.release()
 
 
-def check_owner(options: config.Config) -> None:
-    """What root writes there the hub could not read: the files of a service belong to its own user."""
-    if os.name == "posix" and os.path.isdir(options.data_dir):
-        owner = os.stat(options.data_dir).st_uid
-        if owner != os.geteuid():
-            raise ConfigError("The data folder %s belongs to user %d: run this as that user, with sudo -u '#%d'." % (
-                options.data_dir, owner, owner))
+def _check_owner(options: config.Config) -> None:
+    """Raises ConfigError for root where the hub is another user's."""
+    try:
+        Folder(options.data_dir, options.database).check_owner()
+    except FolderUnusable as error:
+        raise ConfigError(str(error)) from None

@@ -7,7 +7,7 @@ and why, is decided here: maintenance, a group's outage, and what comes and goes
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from . import alerts, clock
 from .alerts import CHANGED, NONE, OPENED, RECOVERED, Look, Need, Reading, State
@@ -23,6 +23,7 @@ Hub = Any  # hub.Hub, which is passed and never imported
 FLAPS_MAX, FLAPS_MS = 5, clock.HOUR
 STABLE_MINUTES = 30          # without a transition: what flapped is told of again
 MAINTENANCE = "maintenance"  # why nobody was told
+VALUE_STEP = 1.0             # of its unit: by less, the number of an open alert is not worth a write
 RINGING = ("opened", "escalated", "recovered", "flapping", "info", "late_summary", "maintenance_end")
 SHOWN = ("uuid", "hostname", "display_name", "ip_address", "group_name")
 _NAME, _CPU, _MEMORY = (PROCESS.names.index(name) for name in ("name", "cpu_percent", "memory_percent"))
@@ -66,11 +67,13 @@ class Record:
             self._end(server, held)
         elif after != state:
             self._keep(server, key, held, after, reading)
+        if held is not None and held.severity and reading is not None and not what and _moved(held, reading):
+            self.change(held, value=reading.value, message=reading.message())
 
     def inform(self, server: Optional[Server], rule: str, message: str, event: str = "info") -> None:
         """Something that is worth a line and needs nobody: an alert that has ended when it begins. Not more than a few
         in an hour."""
-        if events.lines(self.db, _row_id(server), rule, self.now - FLAPS_MS) >= FLAPS_MAX:
+        if events.lines(self.db, _row_id(server), rule, self.now, FLAPS_MS) >= FLAPS_MAX:
             return
         quiet = MAINTENANCE if server is not None and server.maintenance else ""
         alert = events.add(self.db, _row_id(server), rule, "", INFO, self.now, self.now, message=message,
@@ -84,24 +87,20 @@ class Record:
              children: Sequence[str] = ()) -> Alert:
         """One message about an alert, and a line of the bell where it is worth one."""
         if event in RINGING or event == "severity" and alert.severity > was:
-            events.ring(self.db, alert.id, alert.server, alert.severity, message, self.now)
-        self.messages.append({
-            "event": event, "alert_id": alert.id, "rule": alert.rule, "object": alert.object,
-            "severity": SEVERITIES[alert.severity], "was_severity": SEVERITIES[was] or None, "server": _shown(server),
-            "message": message, "value": alert.value, "threshold": alert.threshold,
-            "unit": alerts.BY_KEY[alert.rule].unit if alert.rule in alerts.BY_KEY else "", "since_at": alert.since_at,
-            "at": self.now, "processes": json.loads(alert.processes) if alert.processes else [],
-            "children": list(children)})
+            events.ring(self.db, alert.id, alert.server, event, alert.severity, message, self.now)
+        self.messages.append(_event(event, alert, server, message, self.now, was, children))
         return self.change(alert, told=1, told_at=self.now)
 
-    def say(self, event: str, server: Optional[Server], severity: int, message: str, children: Sequence[str]) -> None:
-        """One message that is about no single alert."""
-        events.ring(self.db, None, _row_id(server), severity, message, self.now)
+    def say(self, event: str, server: Optional[Server], severity: int, message: str, children: Sequence[str],
+            each: Sequence[Tuple[Alert, Optional[Server]]]) -> None:
+        """One message about several alerts. Channels that know single alerts only are told of each."""
+        events.ring(self.db, None, _row_id(server), event, severity, message, self.now)
         self._touched.add(_row_id(server))
         self.messages.append({
             "event": event, "alert_id": None, "rule": event, "object": "", "severity": SEVERITIES[severity],
             "server": _shown(server), "message": message, "since_at": self.now, "at": self.now,
-            "children": list(children)})
+            "children": list(children),
+            "each": [_event(event, alert, about, alert.message, self.now) for alert, about in each]})
 
     def change(self, alert: Alert, **columns: Any) -> Alert:
         """Update columns of an alert."""
@@ -133,7 +132,7 @@ class Record:
             events.drop(self.db, held)
         else:
             value = held.value if reading is None or held.severity else reading.value
-            self.change(held, run=after.run, falls_to=after.falls_to, value=value)
+            self.change(held, since_at=after.since_at, run=after.run, falls_to=after.falls_to, value=value)
 
     def _open(self, server: Optional[Server], held: Optional[Alert], after: State, reading: Reading,
               found: Optional[Look], quiet: str, children: Sequence[str]) -> None:
@@ -180,8 +179,8 @@ class Record:
             self.tell(RECOVERED, alert, server, message)
 
     def _flaps(self, server: Optional[Server], alert: Alert) -> bool:
-        """Whether it opens and recovers too often by now, which is told once."""
-        if events.transitions(self.db, alert, self.now - FLAPS_MS) <= FLAPS_MAX:
+        """Whether it opens and recovers too often by now, which is told once. Of what is quiet anyway, it is not."""
+        if alert.suppressed_by or events.transitions(self.db, alert, self.now, FLAPS_MS) <= FLAPS_MAX:
             return False
         alert = self.change(alert, flapping=1)
         message = "%s: it comes and goes; quiet until it is stable for %d minutes" % (alert.message, STABLE_MINUTES)
@@ -195,9 +194,26 @@ NEW_LIFE: Dict[str, Any] = {
     "acknowledged_until": None, "note": None, "escalated_at": None}
 
 
+def _event(event: str, alert: Alert, server: Optional[Server], message: str, now: int, was: int = NONE,
+           children: Sequence[str] = ()) -> Dict[str, Any]:
+    """What is told of an alert."""
+    return {"event": event, "alert_id": alert.id, "rule": alert.rule, "object": alert.object,
+            "severity": SEVERITIES[alert.severity], "was_severity": SEVERITIES[was] or None, "server": _shown(server),
+            "message": message, "value": alert.value, "threshold": alert.threshold,
+            "unit": alerts.BY_KEY[alert.rule].unit if alert.rule in alerts.BY_KEY else "", "since_at": alert.since_at,
+            "at": now, "processes": json.loads(alert.processes) if alert.processes else [], "children": list(children)}
+
+
 def over(alert: Alert) -> str:
     """The message of an alert's end."""
     return alerts.BY_KEY[alert.rule].over % {**alert._asdict(), "detail": clock.iso(alert.since_at)}
+
+
+def _moved(held: Alert, reading: Reading) -> bool:
+    """Whether an open alert is to be written again with the newest number or words."""
+    if held.value is not None and reading.value is not None:
+        return abs(reading.value - held.value) >= VALUE_STEP
+    return reading.message() != held.message
 
 
 def _processes(found: Optional[Look], rule: str) -> Optional[str]:
@@ -230,11 +246,11 @@ def take_up(hub: Hub, verdict: Optional[Verdict], *servers: Server) -> None:
     hub.fleet.version += 1
 
 
-def lose(record: Record, server: Server) -> None:
-    """A server is removed: whoever was told of its alerts learns that they are over, and how."""
+def lose(record: Record, server: Server, why: str) -> None:
+    """Nobody watches a server any more: whoever was told of its alerts learns that they are over, and how."""
     for alert in events.current(record.db, server.row["id"]).values():
         if alert.told:
-            record.tell(RECOVERED, alert, server, "%s: unknown, as the server was removed" % alert.message)
+            record.tell(RECOVERED, alert, server, "%s: unknown, as %s" % (alert.message, why))
     events.lose(record.db, server.row["id"], record.now)
     record.touch(server.row["id"])
 
@@ -244,8 +260,8 @@ def load_alerts(hub: Hub, db: Database) -> None:
     take_up(hub, Verdict(events.tallies(db), events.unread(db)))
 
 
-def write(hub: Hub, work: Callable[[Record], Any], now: int, then: Callable[[], Any] = bool) -> Any:
-    """Run work(record) in one transaction, let the fleet learn of it, then what else. Answers what work answers."""
+def write(hub: Hub, work: Callable[[Record], Any], now: int, then: Callable[[Any], Any] = bool) -> Any:
+    """Run work(record) in one transaction, let the fleet learn of it, then call then(answer): what work answered."""
     def transact(db: Database) -> Any:
         record = Record(db, now)
         answer = work(record)
@@ -253,6 +269,6 @@ def write(hub: Hub, work: Callable[[Record], Any], now: int, then: Callable[[], 
 
     def after(done: Any) -> Any:
         take_up(hub, done[1])
-        then()
+        then(done[0])
         return done[0]
     return hub.engine.write(transact, after)

@@ -17,6 +17,7 @@ from .messages import Message
 from .outbound import TIMEOUT_SECONDS, DeliveryError, Way, said
 
 AUTHENTICATION = (530, 534, 535, 538)  # refusals that concern the hub's account, not this message
+TOO_LARGE = 552                        # of a refused sender the one that concerns this message, not all of them
 
 
 class Server(NamedTuple):
@@ -125,7 +126,7 @@ def _session(way: Way, place: Server) -> smtplib.SMTP:
         if place.security in ("auto", "starttls"):
             _encrypt(session, way, place)
         if place.user:
-            session.login(place.user, place.password)
+            _log_in(session, place)
     except BaseException:
         session.close()
         raise
@@ -140,6 +141,13 @@ def _encrypt(session: _Smtp, way: Way, place: Server) -> None:
     elif required:
         raise DeliveryError("%s offers no STARTTLS, and %s needs it." % (
             place.host, "a password" if place.password else "alert_email_smtp_security"))
+
+
+def _log_in(session: _Smtp, place: Server) -> None:
+    try:
+        session.login(place.user, place.password)
+    except UnicodeError:  # whose words hold a part of the password
+        raise DeliveryError("alert_email_smtp_user and alert_email_smtp_password can only be ASCII.") from None
 
 
 def _part(session: smtplib.SMTP) -> None:
@@ -166,6 +174,8 @@ def _failure(error: Exception) -> DeliveryError:
     if isinstance(error, smtplib.SMTPResponseException):
         looked_at = isinstance(error, (smtplib.SMTPDataError, smtplib.SMTPSenderRefused))
         permanent = looked_at and error.smtp_code >= 500 and error.smtp_code not in AUTHENTICATION
+        if isinstance(error, smtplib.SMTPSenderRefused):
+            looked_at = permanent = error.smtp_code == TOO_LARGE
         return DeliveryError("The mail server said: %s." % _reply(error.smtp_code, error.smtp_error), permanent,
                              looked_at)
     if isinstance(error, ValueError) and not isinstance(error, OSError):  # as errors of certificates are

@@ -15,6 +15,7 @@ import time
 import uuid
 from collections import deque
 from concurrent.futures import Future
+from itertools import takewhile
 from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from . import clock, messages
@@ -36,6 +37,7 @@ DIGEST_OVER = 10             # messages of one channel within a minute
 REFUSALS_MAX = 5             # in a row: then it is the channel that is wrong, not the messages
 ATTEMPT_SECONDS = 60         # in all, whatever a receiver dribbles
 COURIERS_MAX = 16
+LOOK_AGAIN = 100             # single messages: then whether the channel has changed, and what waits by now
 STOP_SECONDS = 3             # a courier that hangs longer is left behind; its claim is taken again
 DEAD_MAN = "dead-man"
 
@@ -64,7 +66,7 @@ class Pace:
 
     def choose(self, entries: Sequence[Entry], together: int, now: int) -> List[Entry]:
         """What goes as the next message: one entry, a digest of several, or nothing yet."""
-        if together == 1 or self._most == 1 or self._recent(now) + len(entries) <= DIGEST_OVER:
+        if self._most == 1 or self._recent(now) + len(entries) <= DIGEST_OVER:
             return list(entries[:1])
         if 0 <= now - self._digest_at < clock.MINUTE:
             return []
@@ -194,8 +196,8 @@ class Delivery:
         with self._lock:
             if key in self._couriers or len(self._couriers) >= COURIERS_MAX or self._stopping.is_set():
                 return False
+            courier.start()  # first: what can not start holds no place, and nobody joins what has not started
             self._couriers[key] = courier
-        courier.start()
         return True
 
     def _courier(self, key: Any, work: Callable[[], None]) -> None:
@@ -238,8 +240,8 @@ class Delivery:
                 self._abandon(channel_id)
                 return
             kind = KINDS[channel["kind"]]
-            entries = self._next(channel, kind)
-            if not entries or not self._deliver(channel, kind, entries):
+            found = self._next(channel, kind)
+            if not found or not all(self._deliver(channel, kind, entries) for entries in found):
                 return
 
     def _abandon(self, channel: int) -> None:
@@ -247,12 +249,17 @@ class Delivery:
         self._hub.engine.write(lambda db: outbox.give_up_older(
             db, channel, now + clock.DAY, now, "The channel is switched off."))
 
-    def _next(self, channel: channels.Row, kind: Kind) -> List[Entry]:
+    def _next(self, channel: channels.Row, kind: Kind) -> List[List[Entry]]:
+        """The entries of each message that may go now: of one, or of several where each entry is its own."""
         now, pace = self._hub.now(), self._pace(channel["id"])
         if pace.rests(now):
             return []
         waiting = outbox.waiting(self._hub.engine.read(), channel["id"])
-        return pace.choose(due(waiting, now, kind.together > 1), kind.together, now)
+        ready = due(waiting, now, kind.together > 1)
+        if kind.together == 1:  # what waits is not read anew for each of thousands
+            return [[entry] for entry in ready[:LOOK_AGAIN]]
+        chosen = pace.choose(ready, kind.together, now)
+        return [chosen] if chosen else []
 
     def _deliver(self, channel: channels.Row, kind: Kind, entries: Sequence[Entry]) -> bool:
         """One attempt; whether the next may follow at once."""
@@ -349,19 +356,21 @@ def due(rows: Sequence[Row], now: int, merge: bool) -> List[Entry]:
     ready = [thread for thread in threads.values()
              if outbox.is_free(thread[0], now) and outbox.is_due(thread[0], now)]
     ready.sort(key=lambda thread: (thread[0].attempts, thread[0].id))  # one that always fails comes after the others
-    entries = [entry for thread in ready for entry in (_entries(thread) if merge else [thread[:1]])]
-    return [entry for entry in entries if all(row.only_to == entries[0][0].only_to for row in entry)]
+    return [entry for thread in ready for entry in takewhile(
+        lambda entry: entry[0].only_to == ready[0][0].only_to, _entries(thread) if merge else [thread[:1]])]
 
 
 def _entries(thread: Sequence[Row]) -> List[Entry]:
-    """The messages of one thread, each alone but for an opening and what follows until its recovery."""
+    """The messages of one thread, each alone but for an opening and what follows until its recovery, unless some of
+    their recipients have had one of them."""
     entries: List[Entry] = []
     start = 0
     while start < len(thread):
         end = start + 1
         if thread[start].event["event"] == "opened":
             over = [index for index in range(end, len(thread)) if thread[index].event["event"] == "recovered"]
-            end = over[0] + 1 if over else end
+            if over and all(row.only_to == thread[start].only_to for row in thread[end:over[0] + 1]):
+                end = over[0] + 1
         entries.append(thread[start:end])
         start = end
     return entries

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Sequence
 
-from . import alerts, clock, ledger, maintenance
+from . import alerts, clock, ledger, maintenance, silence
 from .alerts import CRITICAL, WARNING
 from .fleet import Server
 from .ledger import Record
@@ -51,11 +51,13 @@ def mark_maintenance(hub: Hub, now: int) -> None:
 
 def _calm(record: Record, known: Dict[int, Server]) -> None:
     """What flapped has been one way for a while: which way is told now."""
-    for alert in events.calm(record.db, record.now - ledger.STABLE_MINUTES * clock.MINUTE):
-        alert = record.change(alert, flapping=0)
+    for alert in events.calm(record.db, record.now, ledger.STABLE_MINUTES * clock.MINUTE):
+        alert = record.change(alert, flapping=0, changed_at=record.now)
         server = known.get(alert.server)
         if alert.ended_at is not None:
             record.tell(alerts.RECOVERED, alert, server, ledger.over(alert))
+        elif _is_quiet(alert, known):
+            record.change(alert, suppressed_by=alert.suppressed_by or ledger.MAINTENANCE)
         elif not alert.suppressed_by:
             record.tell(alerts.OPENED, alert, server, alert.message)
 
@@ -69,36 +71,46 @@ def _lapse(record: Record) -> None:
 def _repeat(record: Record, settings: Dict[str, Any], known: Dict[int, Server]) -> None:
     for severity, key in ((WARNING, "alert_repeat_warning_hours"), (CRITICAL, "alert_repeat_critical_hours")):
         if settings[key]:
-            for alert in events.untold_for_long(record.db, severity, record.now - settings[key] * clock.HOUR):
-                record.tell("repeat", alert, known.get(alert.server), alert.message)
+            for alert in events.untold_for_long(record.db, severity, record.now, settings[key] * clock.HOUR):
+                if not _is_quiet(alert, known):
+                    record.tell("repeat", alert, known.get(alert.server), alert.message)
 
 
 def _escalate(record: Record, settings: Dict[str, Any], known: Dict[int, Server]) -> None:
     if settings["alert_escalate_minutes"]:
-        for alert in events.unanswered(record.db, record.now - settings["alert_escalate_minutes"] * clock.MINUTE):
-            alert = record.change(alert, escalated_at=record.now)
-            events.note(record.db, alert, "escalated", alert.message, record.now)
-            record.tell("escalated", alert, known.get(alert.server), alert.message)
+        for alert in events.unanswered(record.db, record.now, settings["alert_escalate_minutes"] * clock.MINUTE):
+            if not _is_quiet(alert, known):
+                alert = record.change(alert, escalated_at=record.now)
+                events.note(record.db, alert, "escalated", alert.message, record.now)
+                record.tell("escalated", alert, known.get(alert.server), alert.message)
 
 
 def _end_maintenance(record: Record, known: Dict[int, Server]) -> None:
     """One message says what is still wrong with the servers whose maintenance is over."""
     held: List[Alert] = []
     for alert in events.suppressed(record.db, ledger.MAINTENANCE):
-        server = known.get(alert.server)
-        if server is None or not server.maintenance:
-            held.append(record.change(alert, suppressed_by="", told=1, told_at=record.now))
+        if not _is_quiet(alert, known):
+            held.append(record.change(alert, suppressed_by="", told=1, told_at=record.now, changed_at=record.now))
     if held:
         servers = {alert.server for alert in held}
         lines = ["%s: %s" % (_name(known.get(alert.server)), alert.message) for alert in held]
         record.say("maintenance_end", known.get(held[0].server) if len(servers) == 1 else None,
                    max(alert.severity for alert in held),
-                   "After maintenance, still wrong: %s" % _listed(lines), lines)
+                   "After maintenance, still wrong: %s" % _listed(lines), lines,
+                   [(alert, known.get(alert.server)) for alert in held])
+
+
+def _is_quiet(alert: Alert, known: Dict[int, Server]) -> bool:
+    """Whether maintenance covers what an alert is about: of a group's outage, everyone who is still silent."""
+    if alert.rule == silence.OUTAGE:
+        return all(server.maintenance for server in silence.still_silent(alert, known.values()))
+    server = known.get(alert.server)
+    return server is not None and server.maintenance
 
 
 def _sum_up(record: Record, known: Dict[int, Server]) -> None:
     """One message for each server says what its late samples told."""
-    for row_id, peaks in events.settled_peaks(record.db, record.now - SETTLED_MS).items():
+    for row_id, peaks in events.settled_peaks(record.db, record.now, SETTLED_MS).items():
         server = known.get(row_id)
         if server is not None:
             first, last = min(peak["first_at"] for peak in peaks), max(peak["last_at"] for peak in peaks)

@@ -58,9 +58,11 @@ def roll(db: Database, settings: Dict[str, Any], now: int) -> int:
 
 
 def drop(db: Database, server: int, settings: Dict[str, Any], now: int, most: int) -> int:
-    """Delete what is past its keep of a server, at most `most` rows of each rung; how many went."""
-    return sum(rollups.drop(db, server, rung.step_seconds, now - kept_days(rung, settings) * clock.DAY, most)
-               for rung in LADDER)
+    """Delete at most `most` buckets of a server that are past their keep; how many went."""
+    gone = 0
+    for rung in LADDER:
+        gone += rollups.drop(db, server, rung.step_seconds, now - kept_days(rung, settings) * clock.DAY, most - gone)
+    return gone
 
 
 def history(db: Database, server: int, since: int, until: int) -> Tuple[List[Dict[str, Any]], int]:

@@ -117,7 +117,8 @@ def check(setting: Setting, value: Any) -> Any:
     """One value against its row. Raises HubError("bad_request")."""
     if isinstance(value, str) and setting.kind is not str:
         value = _native(setting, value.strip())
-    value = shapes.value(shapes.Field(setting.key, setting.kind, min=setting.min, max=setting.max), value)
+    kind = shapes.Secret if setting.secret and not setting.pattern else setting.kind  # a password, not an address
+    value = shapes.value(shapes.Field(setting.key, kind, min=setting.min, max=setting.max), value)
     if setting.choices and value not in setting.choices:
         raise _wrong(setting, "must be one of: %s." % ", ".join(setting.choices))
     if setting.pattern and value and not re.fullmatch(setting.pattern, value):

@@ -34,6 +34,10 @@ class Notes(str):
     """Kind of a text of several lines that a person wrote."""
 
 
+class Secret(str):
+    """Kind of a text that is taken as it was typed: blanks at the ends of a password belong to it."""
+
+
 class Unit(str):
     """Kind of a service's name that an agent hands to the service manager: nothing that reads as an option."""
 
@@ -46,8 +50,8 @@ Kind = Union[type, "Shape", "Field", List[Any]]
 
 
 class Field(NamedTuple):
-    """One member of a body. kind: float, int, bool, str, Name, Notes, Unit, Time, dict, a Shape, or [kind] for a list,
-    whose kind may be a Field when its entries have bounds of their own.
+    """One member of a body. kind: float, int, bool, str, Name, Notes, Secret, Unit, Time, dict, a Shape, or [kind] for
+    a list, whose kind may be a Field when its entries have bounds of their own.
 
     min and max bound numbers, the length of texts and, for lists, the number of entries. choices are those of a text.
     """
@@ -348,7 +352,7 @@ def _text_checker(field: Field) -> Callable[[str, Any], str]:
 
     def check(path: str, given: Any) -> str:
         if type(given) is str:
-            text = given.strip()
+            text = given if field.kind is Secret else given.strip()
             plain = text.replace("\n", "").replace("\r", "").replace("\t", "") if lines else text
             harmless = plain.isprintable() or all(mark.isprintable() or mark in KEPT for mark in plain)
             if shortest <= len(text) <= longest and harmless and (not field.choices or text in field.choices):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from . import alerts, clock, ledger
 from .alerts import CRITICAL, Reading
 from .fleet import Server
 from .ledger import Record
-from .store import events
+from .store import events, servers
 from .store.events import INFO, Alert
 
 Hub = Any  # hub.Hub, which is passed and never imported
@@ -46,55 +46,56 @@ class Silence:
 
     def sweep(self, hub: Hub, now: int) -> int:
         """Open and end what silence opens and ends; how many servers changed."""
-        self._look_at_the_clock(now)
+        self._look_at_the_clock(hub, now)
         stale = hub.settings["stale_threshold_minutes"]
         gone, back = [], []
         for server in hub.fleet.servers():
-            silent = now - max(server.last_seen_at, self.grace_from) > server.silence_limit(stale)
             if server.tally.silent:
-                if now - server.last_seen_at <= server.silence_limit(stale):
+                if not server.is_silent(now, stale):
                     back.append(server)
-            elif silent and counts(server):
+            elif self._is_missed(server, now, stale):
                 gone.append(server)
         outages = self._outages(hub, gone, now) if gone else []
         for start in range(0, len(gone), SLICE):
-            ledger.write(hub, lambda record: self._open(record, gone[start:start + SLICE], outages), now)
+            ledger.write(hub, lambda record: self._open(record, hub, gone[start:start + SLICE], outages), now)
         for start in range(0, len(back), SLICE):
             ledger.write(hub, lambda record: _end(record, back[start:start + SLICE]), now)
         if hub.fleet.tally.watched:
             ledger.write(hub, lambda record: self._end_outages(record, hub), now)
         return len(gone) + len(back)
 
-    def _look_at_the_clock(self, now: int) -> None:
+    def _is_missed(self, server: Server, now: int, stale: int) -> bool:
+        return now - max(server.last_seen_at, self.grace_from) > server.silence_limit(stale) and counts(server)
+
+    def _look_at_the_clock(self, hub: Hub, now: int) -> None:
         moved, self._swept_at = now - self._swept_at, now
         passed, self._swept = (time.monotonic() - self._swept) * 1000, time.monotonic()
         if abs(moved - passed) > JUMP_MS:
             self.grace_from = now
+        if moved - passed < -JUMP_MS:  # else who is silent would seem to be back, and who falls silent now would not
+            hub.fleet.wind_back(int(passed - moved), now)
 
     # --- many at once -------------------------------------------------------------------------------------------------
 
     def _outages(self, hub: Hub, gone: List[Server], now: int) -> List[Outage]:
         """Those that the newly silent belong to: all groups together, or each its own."""
         everyone = [server for server in hub.fleet.servers() if counts(server)]
-        groups = {server.row["group_name"] for server in everyone}
+        groups, silent = _by_group(everyone), _by_group(gone)
         of_all = _outage(hub, ALL, everyone, gone, now) if len(groups) > 1 else None
-        if of_all:
+        if of_all and len(_by_group(of_all.members)) > 1:
             return [of_all]
-        found = [_outage(hub, group, [server for server in everyone if server.row["group_name"] == group],
-                         [server for server in gone if server.row["group_name"] == group], now)
-                 for group in sorted({server.row["group_name"] for server in gone})]
+        found = [_outage(hub, name, groups[name], silent[name], now) for name in sorted(silent) if name in groups]
         return [outage for outage in found if outage]
 
-    def _open(self, record: Record, gone: List[Server], outages: List[Outage]) -> None:
-        known = _open_outages(record)
+    def _open(self, record: Record, hub: Hub, gone: List[Server], outages: List[Outage]) -> None:
+        """Those of them that are still silent, and still there, by now."""
+        known, stale = _open_outages(record), hub.settings["stale_threshold_minutes"]
         for server in gone:
-            held = events.current(record.db, server.row["id"]).get(OFFLINE)
-            if held is None:
+            if self._is_missed(server, record.now, stale) and servers.exists(record.db, server.row["id"]) \
+                    and OFFLINE not in events.current(record.db, server.row["id"]):
                 outage = _belongs(server, known) or self._declare(record, server, outages, known)
-                reading = alerts.flat("offline", "", INFO if server.row["may_be_off"] else CRITICAL,
-                                      clock.iso(server.last_seen_at))
-                record.judge(server, OFFLINE, None, reading, NO_NEED, since_at=server.last_seen_at,
-                             quiet=_quiet(outage) if outage else "")
+                record.judge(server, OFFLINE, None, _reading(server, server.row["may_be_off"]), NO_NEED,
+                             since_at=server.last_seen_at, quiet=_quiet(outage) if outage else "")
 
     def _declare(self, record: Record, server: Server, outages: List[Outage],
                  known: List[Alert]) -> Optional[Alert]:
@@ -112,12 +113,8 @@ class Silence:
 
     def _end_outages(self, record: Record, hub: Hub) -> None:
         """An outage is over when nearly all are back for as long as the last ones may need."""
-        stale = hub.settings["stale_threshold_minutes"]
         for alert in _open_outages(record):
-            scope = [server for server in hub.fleet.servers() if counts(server)
-                     and alert.object in (ALL, server.row["group_name"])]
-            left = [server for server in scope if server.last_seen_at < alert.since_at + server.beat_ms()
-                    and server.is_silent(record.now, stale)]
+            scope = [server for server in hub.fleet.servers() if counts(server) and _is_in(server, alert)]
             waiting = [server for server in scope if server.last_seen_at < alert.since_at + server.beat_ms()
                        and _overdue(server, hub, record.now)]
             if len(waiting) >= _enough(scope):
@@ -126,12 +123,39 @@ class Silence:
                     server.beat_ms() for server in waiting):
                 self._eased.pop(alert.id, None)
                 record.judge(None, (OUTAGE, alert.object), alert, None, NO_NEED)
-                _release(record, alert, {server.row["id"]: server for server in left})
+                _release(record, alert, hub)
+
+
+def regrade(record: Record, server: Server, may_be_off: bool) -> None:
+    """People say anew whether the silence of a server is normal: that holds for the one that lasts, too."""
+    held = events.current(record.db, server.row["id"]).get(OFFLINE)
+    if held is not None:
+        record.judge(server, OFFLINE, held, _reading(server, may_be_off), NO_NEED)
+
+
+def still_silent(outage: Alert, some: Iterable[Server]) -> List[Server]:
+    """Those whom an outage is about and who have not come back."""
+    return [server for server in some if server.tally.silent and _is_in(server, outage)]
 
 
 def counts(server: Server) -> bool:
     """Whether anybody waits for this server: it was admitted, and has sent something before."""
     return server.row["approved"] and server.sample is not None
+
+
+def _is_in(server: Server, outage: Alert) -> bool:
+    return outage.object in (ALL, server.row["group_name"])
+
+
+def _by_group(some: Iterable[Server]) -> Dict[str, List[Server]]:
+    groups: Dict[str, List[Server]] = {}
+    for server in some:
+        groups.setdefault(server.row["group_name"], []).append(server)
+    return groups
+
+
+def _reading(server: Server, may_be_off: bool) -> Reading:
+    return alerts.flat("offline", "", INFO if may_be_off else CRITICAL, clock.iso(server.last_seen_at))
 
 
 def _overdue(server: Server, hub: Hub, now: int) -> bool:
@@ -164,7 +188,7 @@ def _belongs(server: Server, known: List[Alert]) -> Optional[Alert]:
     """The outage that a server is part of: it fell silent when the others did."""
     if server.row["may_be_off"]:
         return None
-    return next((alert for alert in known if alert.object in (ALL, server.row["group_name"])
+    return next((alert for alert in known if _is_in(server, alert)
                  and alert.since_at <= server.last_seen_at <= alert.since_at + server.beat_ms()), None)
 
 
@@ -179,11 +203,12 @@ def _end(record: Record, back: List[Server]) -> None:
             record.judge(server, OFFLINE, held, None, NO_NEED)
 
 
-def _release(record: Record, outage: Alert, left: Dict[int, Server]) -> None:
+def _release(record: Record, outage: Alert, hub: Hub) -> None:
     """Those that stay silent are told of one by one, now that the others are back."""
-    told: Set[int] = set()
+    known, stale = {server.row["id"]: server for server in hub.fleet.servers()}, hub.settings["stale_threshold_minutes"]
     for alert in events.suppressed(record.db, _quiet(outage)):
-        alert = record.change(alert, suppressed_by="")
-        if alert.server in left and alert.server not in told:
-            told.add(alert.server)
-            record.tell(alerts.OPENED, alert, left[alert.server], alert.message)
+        server = known.get(alert.server)
+        quiet = ledger.MAINTENANCE if server is not None and server.maintenance else ""
+        alert = record.change(alert, suppressed_by=quiet, changed_at=record.now)
+        if server is not None and not quiet and server.is_silent(record.now, stale):
+            record.tell(alerts.OPENED, alert, server, alert.message)

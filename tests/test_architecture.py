@@ -20,11 +20,11 @@ ROOMS = (
     "errors", "clock", "assets", "ratelimit", "attempts",
     "http", "exchange", "connection", "serve",
     "shapes", "bodies", "config", "folder", "settings", "metrics",
-    "store", "fleet", "auth", "accounts", "alerts",
-    "maintenance", "ledger", "judging", "silence", "reminders", "forecast", "selfcheck",
+    "store", "fleet", "auth", "accounts", "alerts", "overrides",
+    "maintenance", "ledger", "judging", "silence", "reminders", "forecast", "preview", "selfcheck",
     "outbound", "messages", "mail", "syslog", "channels", "notify", "ingest", "intake",
     "rollup", "backup", "export", "exposition", "jobs",
-    "web", "hub", "remote", "simulation", "demo", "keeping", "commands", "cli",
+    "web", "hub", "remote", "simulation", "demo", "keeping", "commands", "cli", "hosted",
 )
 SHARED_ROOMS = ("store", "web")  # folders whose files may import each other
 

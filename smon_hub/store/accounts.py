@@ -55,12 +55,6 @@ def end_sessions(db: Database, user: int, but: str = "") -> None:
     db.execute("DELETE FROM sessions WHERE account = ? AND token_hash <> ?", [user, but])
 
 
-def drop_sessions(db: Database, used_before: int, created_before: int) -> int:
-    """Delete what has expired; how many went."""
-    return db.execute("DELETE FROM sessions WHERE used_at < ? OR created_at < ?",
-                      [used_before, created_before]).rowcount
-
-
 def settle(db: Database, sessions: Iterable[Tuple[int, str]], tokens: Iterable[Tuple[int, int]]) -> None:
     """Write back (used_at, token_hash) of sessions and (last_used_at, id) of tokens."""
     db.executemany("UPDATE sessions SET used_at = ? WHERE token_hash = ?", sessions)

@@ -37,7 +37,11 @@ Together = Callable[[Database, List[Any]], List[Any]]
 
 
 class DatabaseUnusable(Exception):
-    """The file can not be opened, in a sentence that names it and says what to do."""
+    """The file can not be opened, in a sentence that names it and says what to do. damaged: a backup would help."""
+
+    def __init__(self, sentence: str, damaged: bool = False):
+        super().__init__(sentence)
+        self.damaged = damaged
 
 
 class _Job(NamedTuple):
@@ -139,8 +143,11 @@ class Engine:
 
     def unusable(self, error: Exception) -> DatabaseUnusable:
         """Trouble with the file at start, in words that say what to do."""
+        if isinstance(error, sqlite3.OperationalError):  # a full, locked or read-only disk; the file itself is well
+            return DatabaseUnusable("The database %s can not be used: %s. What it holds is as it was; start again when "
+                                    "that is mended." % (self.path, error))
         return DatabaseUnusable("The database %s can not be used: %s. Restore a backup of it, or move it away to start "
-                                "with an empty one." % (self.path, error))
+                                "with an empty one." % (self.path, error), damaged=True)
 
     def check(self) -> None:
         """Raises HubError("unavailable") when the file does not answer."""

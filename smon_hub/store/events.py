@@ -22,6 +22,7 @@ STATES = {  # of answers, as SQL
     "all": "a.opened_at IS NOT NULL",
 }
 IDS_AT_ONCE = 400  # below the 999 values of an old SQLite
+AHEAD_MS = clock.HOUR
 Key = Tuple[str, str]  # rule, object
 _serials = itertools.count(1)
 
@@ -133,17 +134,17 @@ def note(db: Database, alert: Alert, event: str, message: str, at: int, who: Opt
                [alert.id, alert.server, alert.rule, alert.object, at, event, alert.severity, message, who])
 
 
-def transitions(db: Database, alert: Alert, since: int) -> int:
-    """How often an object opened and recovered since a moment."""
-    return db.execute("SELECT COUNT(*) FROM alert_events WHERE server = ? AND rule = ? AND object = ? AND at > ? "
-                      "AND event IN ('opened', 'recovered')",
-                      [alert.server, alert.rule, alert.object, since]).fetchone()[0]
+def transitions(db: Database, alert: Alert, now: int, span: int) -> int:
+    """How often an object opened and recovered within a span of milliseconds."""
+    return db.execute("SELECT COUNT(*) FROM alert_events WHERE server = ? AND rule = ? AND object = ? "
+                      "AND at BETWEEN ? AND ? AND event IN ('opened', 'recovered')",
+                      [alert.server, alert.rule, alert.object, *_within(now, span)]).fetchone()[0]
 
 
-def lines(db: Database, server: int, rule: str, since: int) -> int:
-    """How much happened to a server by one rule since a moment."""
-    return db.execute("SELECT COUNT(*) FROM alert_events WHERE server = ? AND rule = ? AND object = '' AND at > ?",
-                      [server, rule, since]).fetchone()[0]
+def lines(db: Database, server: int, rule: str, now: int, span: int) -> int:
+    """How much happened to a server by one rule within a span of milliseconds."""
+    return db.execute("SELECT COUNT(*) FROM alert_events WHERE server = ? AND rule = ? AND object = '' "
+                      "AND at BETWEEN ? AND ?", [server, rule, *_within(now, span)]).fetchone()[0]
 
 
 def flapping(db: Database, server: int, rule: str, object: str) -> Optional[Alert]:
@@ -153,9 +154,10 @@ def flapping(db: Database, server: int, rule: str, object: str) -> Optional[Aler
     return Alert(*found) if found else None
 
 
-def calm(db: Database, before: int) -> List[Alert]:
-    """Those that flapped, and have not moved since before a moment."""
-    return [Alert(*values) for values in db.execute(_SELECT + "WHERE flapping = 1 AND changed_at <= ?", [before])]
+def calm(db: Database, now: int, span: int) -> List[Alert]:
+    """Those that flapped, and have not moved for a span of milliseconds."""
+    return [Alert(*values) for values in db.execute(
+        _SELECT + "WHERE flapping = 1 AND changed_at NOT BETWEEN ? AND ?", _within(now, span))]
 
 
 def suppressed(db: Database, by: str) -> List[Alert]:
@@ -164,19 +166,26 @@ def suppressed(db: Database, by: str) -> List[Alert]:
         _SELECT + "WHERE ended_at IS NULL AND opened_at IS NOT NULL AND suppressed_by = ? ORDER BY id", [by])]
 
 
-def untold_for_long(db: Database, severity: int, before: int) -> List[Alert]:
-    """Active ones of a severity whose last message went out before a moment."""
+def untold_for_long(db: Database, severity: int, now: int, span: int) -> List[Alert]:
+    """Active ones of a severity whose last message went out a span of milliseconds ago."""
     return [Alert(*values) for values in db.execute(
         _SELECT + "WHERE ended_at IS NULL AND acknowledged_at IS NULL AND opened_at IS NOT NULL AND severity = ? "
-        "AND told = 1 AND flapping = 0 AND suppressed_by = '' AND told_at <= ? ORDER BY id", [severity, before])]
+        "AND told = 1 AND flapping = 0 AND suppressed_by = '' AND told_at NOT BETWEEN ? AND ? ORDER BY id",
+        [severity, *_within(now, span)])]
 
 
-def unanswered(db: Database, before: int) -> List[Alert]:
-    """Critical ones, told of before a moment, that nobody acknowledged, and that were not escalated."""
+def unanswered(db: Database, now: int, span: int) -> List[Alert]:
+    """Critical ones that were told of, that nobody acknowledged within a span, and that were not escalated."""
     return [Alert(*values) for values in db.execute(
         _SELECT + "WHERE ended_at IS NULL AND acknowledged_at IS NULL AND opened_at IS NOT NULL AND severity = 3 "
-        "AND told = 1 AND flapping = 0 AND suppressed_by = '' AND escalated_at IS NULL AND told_at <= ? "
-        "ORDER BY id", [before])]
+        "AND told = 1 AND flapping = 0 AND suppressed_by = '' AND escalated_at IS NULL "
+        "AND changed_at NOT BETWEEN ? AND ? ORDER BY id", _within(now, span))]
+
+
+def _within(now: int, span: int) -> Tuple[int, int]:
+    """The first and the last moment of a span that ends now. What is a little ahead is of now, too; what is further
+    ahead was written before the hub's clock was put back, and is long ago."""
+    return now - span + 1, now + AHEAD_MS
 
 
 def tally(db: Database, server: int) -> Tally:
@@ -209,9 +218,12 @@ def lapsed(db: Database, now: int) -> List[Alert]:
 
 
 def lose(db: Database, server: int, now: int) -> None:
-    """A server is removed: what was open of it is neither open nor resolved, and its lines of the bell are read."""
+    """Nobody watches a server any more: what was open of it is neither open nor resolved, nothing of it is told later,
+    and its lines of the bell are read."""
     db.execute("UPDATE alerts SET unknown_since = ?, ended_at = ? WHERE server = ? AND ended_at IS NULL",
                [now, now, server])
+    db.execute("UPDATE alerts SET flapping = 0 WHERE server = ? AND flapping = 1", [server])
+    db.execute("DELETE FROM late_peaks WHERE server = ?", [server])
     db.execute("UPDATE notifications SET is_read = 1 WHERE server = ?", [server])
 
 
@@ -233,9 +245,9 @@ def drop_old_notifications(db: Database, before: int, most: int) -> int:
 
 # --- the bell ---------------------------------------------------------------------------------------------------------
 
-def ring(db: Database, alert_id: Optional[int], server: int, severity: int, message: str, at: int) -> None:
-    db.execute("INSERT INTO notifications (alert, server, at, severity, message, is_read) VALUES (?, ?, ?, ?, ?, 0)",
-               [alert_id, server, at, severity, message])
+def ring(db: Database, alert_id: Optional[int], server: int, event: str, severity: int, message: str, at: int) -> None:
+    db.execute("INSERT INTO notifications (alert, server, at, event, severity, message, is_read) "
+               "VALUES (?, ?, ?, ?, ?, ?, 0)", [alert_id, server, at, event, severity, message])
 
 
 def unread(db: Database) -> int:
@@ -259,16 +271,17 @@ def read_of(db: Database, alert_id: int) -> None:
 def notifications(db: Database, limit: int) -> List[Dict[str, Any]]:
     """The newest unread lines as the API shows them."""
     found = db.execute(
-        "SELECT n.id, n.alert, n.at, n.message, n.is_read, n.severity, s.uuid, s.hostname, s.display_name, "
+        "SELECT n.id, n.alert, n.at, n.message, n.is_read, n.event, n.severity, s.uuid, s.hostname, s.display_name, "
         "s.ip_address, a.rule, a.object, a.value, a.threshold FROM notifications n "
         "LEFT JOIN servers s ON s.id = n.server LEFT JOIN alerts a ON a.id = n.alert "
         "WHERE n.is_read = 0 AND (n.server = 0 OR s.id IS NOT NULL) ORDER BY n.id DESC LIMIT ?", [limit])
     return [{"id": row_id, "alert_id": alert, "timestamp": clock.iso(at), "channel": "dashboard", "message": message,
-             "is_read": bool(is_read), "server_id": uuid, "severity": SEVERITIES[severity], "alert_type": rule,
-             "object": object, "metric_value": value, "threshold_value": threshold, "hostname": hostname,
-             "display_name": display_name, "ip_address": ip_address}
-            for row_id, alert, at, message, is_read, severity, uuid, hostname, display_name, ip_address, rule, object,
-            value, threshold in found]
+             "is_read": bool(is_read), "event": event, "server_id": uuid,
+             "severity": SEVERITIES[severity], "alert_type": rule, "object": object, "metric_value": value,
+             "threshold_value": threshold, "hostname": hostname, "display_name": display_name,
+             "ip_address": ip_address}
+            for row_id, alert, at, message, is_read, event, severity, uuid, hostname, display_name, ip_address, rule,
+            object, value, threshold in found]
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
@@ -346,13 +359,13 @@ def keep_peak(db: Database, server: int, key: Key, value: float, threshold: floa
                "stored_at = excluded.stored_at", [server, *key, value, threshold, at, at, at, now])
 
 
-def settled_peaks(db: Database, before: int) -> Dict[int, List[Dict[str, Any]]]:
-    """By server, the peaks of those that brought none since a moment; they are taken out."""
-    quiet = ("server IN (SELECT server FROM late_peaks GROUP BY server HAVING MAX(stored_at) <= ?)")
+def settled_peaks(db: Database, now: int, span: int) -> Dict[int, List[Dict[str, Any]]]:
+    """By server, the peaks of those that brought none within a span of milliseconds; they are taken out."""
+    quiet = "server IN (SELECT server FROM late_peaks GROUP BY server HAVING MAX(stored_at) NOT BETWEEN ? AND ?)"
     names = ("rule", "object", "value", "threshold", "at", "first_at", "last_at")
     peaks: Dict[int, List[Dict[str, Any]]] = {}
     for server, *values in db.execute("SELECT server, %s FROM late_peaks WHERE %s ORDER BY server, rule, object"
-                                      % (", ".join(names), quiet), [before]):
+                                      % (", ".join(names), quiet), _within(now, span)):
         peaks.setdefault(server, []).append(dict(zip(names, values)))
     db.executemany("DELETE FROM late_peaks WHERE server = ?", [(server,) for server in peaks])
     return peaks

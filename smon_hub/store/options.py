@@ -1,9 +1,9 @@
-"""The settings that differ from their defaults."""
+"""The settings that differ from their defaults, and what groups have of their own."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, Dict
+from typing import Any, Dict, Mapping
 
 from .engine import Database
 
@@ -18,6 +18,18 @@ def put(db: Database, changes: Dict[str, Any]) -> None:
     for key, value in changes.items():
         db.execute("INSERT INTO settings (key, value) VALUES (?, ?) "
                    "ON CONFLICT (key) DO UPDATE SET value = excluded.value", [key, json.dumps(value)])
+
+
+def group_rules(db: Database) -> Dict[str, Mapping[str, Any]]:
+    """What each group has of its own."""
+    return {group: json.loads(rules) for group, rules in db.execute("SELECT group_name, rules FROM group_rules")}
+
+
+def put_group_rules(db: Database, group: str, rules: Mapping[str, Any]) -> None:
+    """Replace what a group has of its own; no row for nothing."""
+    db.execute("DELETE FROM group_rules WHERE group_name = ?", [group])
+    if rules:
+        db.execute("INSERT INTO group_rules (group_name, rules) VALUES (?, ?)", [group, json.dumps(rules)])
 
 
 def fact(db: Database, key: str, default: str) -> str:

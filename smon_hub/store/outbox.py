@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from . import channels
 from .engine import Database
@@ -20,6 +20,7 @@ FURTHEST_MS = 2 * 3_600_000  # no wait is longer: a clock that was set back
 ERROR_MAX = 500
 FOLLOW = ("recovered", "severity", "flapping")   # told to whoever was told of the alert before
 KEEP_STATE = ("pagerduty", "alertmanager")       # kinds for which only an alert is news: what they open, they close
+NOTES = ("info", "late_summary")                 # alerts that have ended when they begin: nothing would close them
 
 Event = Dict[str, Any]
 
@@ -43,15 +44,21 @@ class Row(NamedTuple):
 
 
 def add(db: Database, events: Sequence[Event], now: int) -> None:
-    """One row for each event and each channel that is to be told of it, in the caller's transaction."""
+    """One row for each event and each channel that is to be told of it, in the caller's transaction.
+
+    An event about several alerts has them as its `each`: events for the channels that know single alerts only.
+    """
     if not events:
         return
     listening = [channel for channel in channels.rows(db) if channel["enabled"]]
     for event in events:
+        whole, each = {key: event[key] for key in event if key != "each"}, event.get("each", ())
         for channel in listening:
-            thread = _thread(db, channel["id"], event["alert_id"])
-            if wants(channel, event) or thread and event["event"] in FOLLOW:
-                put(db, channel["id"], event, now, thread)
+            keeps = channel["kind"] in KEEP_STATE
+            for news in each if keeps and each else (whole,):
+                thread, last = _told(db, channel["id"], news["alert_id"])
+                if wants(channel, news) or thread and news["event"] in FOLLOW:
+                    put(db, channel["id"], dict(news, was=last) if keeps else news, now, thread)
     for channel in listening:
         _push_out(db, channel["id"], now)
 
@@ -61,7 +68,7 @@ def wants(channel: channels.Row, event: Event) -> bool:
     server = event.get("server")
     if channel["group_names"] and server and server["group_name"] not in channel["group_names"]:
         return False
-    if channel["kind"] in KEEP_STATE and event["alert_id"] is None:
+    if channel["kind"] in KEEP_STATE and (event["alert_id"] is None or event["event"] in NOTES):
         return False
     if event["event"] == "escalated":
         return channel["escalation"]
@@ -172,18 +179,25 @@ def log(db: Database, channel: int, limit: int) -> List[Dict[str, Any]]:
 
 
 def drop(db: Database, before: int, limit: int) -> int:
-    """Delete what was settled before a moment, at most so many; how many went."""
-    return db.execute("DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE settled_at < ? LIMIT ?)",
-                      [before, limit]).rowcount
+    """Delete what was settled before a moment, at most so many; how many went. The newest message about an alert that
+    is open stays: its end is told to whoever knows of it."""
+    return db.execute("DELETE FROM outbox WHERE id IN (SELECT old.id FROM outbox AS old WHERE old.settled_at < ? "
+                      "AND NOT EXISTS (SELECT 1 FROM alerts WHERE alerts.id = old.alert_id "
+                      "AND alerts.ended_at IS NULL AND alerts.unknown_since IS NULL "
+                      "AND old.id = (SELECT MAX(newest.id) FROM outbox AS newest WHERE newest.channel = old.channel "
+                      "AND newest.alert_id = old.alert_id)) LIMIT ?)", [before, limit]).rowcount
 
 
-def _thread(db: Database, channel: int, alert_id: Optional[int]) -> str:
-    """The thread of an alert's messages; the newest of them knows it, and outlives the others."""
+def _told(db: Database, channel: int, alert_id: Optional[int]) -> Tuple[str, Event]:
+    """The thread of an alert's messages, and what the newest of them said it was about."""
     if alert_id is None:
-        return ""
-    found = db.execute("SELECT thread FROM outbox WHERE channel = ? AND alert_id = ? ORDER BY id DESC LIMIT 1",
+        return "", {}
+    found = db.execute("SELECT thread, content FROM outbox WHERE channel = ? AND alert_id = ? ORDER BY id DESC LIMIT 1",
                        [channel, alert_id]).fetchone()
-    return found[0] if found else ""
+    if found is None:
+        return "", {}
+    last = json.loads(found[1])
+    return found[0], {key: last[key] for key in ("severity", "server")}
 
 
 def _push_out(db: Database, channel: int, now: int) -> None:

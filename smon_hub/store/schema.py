@@ -209,6 +209,12 @@ CREATE TABLE settings (
     value TEXT NOT NULL
 );
 
+-- A row is what the alert rules ask of the servers of one group, where that differs from the settings: JSON by key.
+CREATE TABLE group_rules (
+    group_name TEXT PRIMARY KEY,
+    rules TEXT NOT NULL
+);
+
 -- A row is a place outside the hub that messages go to. The mail that the settings describe is channel 0: its config
 -- and its switch are theirs. severities, group_names (empty: all) and config are JSON.
 CREATE TABLE channels (
@@ -304,12 +310,13 @@ CREATE TABLE alert_events (
 CREATE INDEX alert_events_by_alert ON alert_events (alert);
 CREATE INDEX alert_events_by_object ON alert_events (server, rule, object, at);
 
--- A row is a line of the bell.
+-- A row is a line of the bell: what happened (opened, recovered, ...) to an alert, or to none.
 CREATE TABLE notifications (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     alert INTEGER,
     server INTEGER NOT NULL,
     at BIGINT NOT NULL,
+    event TEXT NOT NULL,
     severity INTEGER NOT NULL,
     message TEXT NOT NULL,
     is_read INTEGER NOT NULL

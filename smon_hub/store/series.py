@@ -10,7 +10,7 @@ from .. import clock, metrics
 from .engine import Database
 
 HISTORY_POINTS_MAX = 1_500
-PAGES_GIVEN_BACK = 2_000     # 8 MB at a time
+PAGES_GIVEN_BACK = 500       # 2 MB at a time: some 20 ms of the writer
 ROWS_AT_ONCE = 32            # in one statement: 32 x 21 values stay below the 999 of an old SQLite
 MOMENTS_TRIED = 1_000        # milliseconds looked at for a free one
 STEP_SECONDS = (10, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200, 86_400, 604_800)

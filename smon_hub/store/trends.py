@@ -1,4 +1,4 @@
-"""How a number of a server went, in coarse steps, for those who look ahead."""
+"""How a number of a server went, for those who look ahead, and for those who look back."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ from typing import List, Tuple
 
 from .. import clock
 from .engine import Database
+
+
+def numbers(db: Database, server: int, column: str, since: int) -> List[Tuple[int, float]]:
+    """(moment, value) of a column of the samples after a moment, oldest first."""
+    return db.execute("SELECT at, %s FROM samples WHERE server = ? AND at > ? AND %s IS NOT NULL ORDER BY at"
+                      % (column, column), [server, since]).fetchall()
 
 
 def fullest_disk(db: Database, server: int, since: int) -> List[Tuple[float, float]]:

@@ -35,7 +35,7 @@ class Admission:
         """(lane, body limit). Raises HubError to refuse the request.
 
         Leaves smon.caller in environ, or smon.bearer where a key is not yet verified; and for people smon.scheme, by
-        which their browser came.
+        which their browser came, and smon.only_https, whether it shall come by nothing else.
         """
         address = auth.client_address(environ, self._hub.config.trusted_proxies)
         lane = (self._identify_agent if route.auth == "agent" else self._identify)(route, environ, address)
@@ -63,11 +63,14 @@ class Admission:
         caller = self._caller(environ, address)
         if environ["REQUEST_METHOD"] not in SAFE and caller.via != "token":  # which is nothing that browsers add
             self._refuse_foreign_origin(environ, "%s://%s" % (scheme, host))
+            if route.body is None and _type_of(environ) not in ("", JSON):
+                raise _wrong_type(JSON)  # such as a form of a page elsewhere sends in a browser that names no origin
         if route.auth != "open" and not caller.may(route.auth):
             raise self._refused(route, caller)
         if route.limited:
             self._count(auth.limit_key(address))
         environ["smon.caller"], environ["smon.scheme"] = caller, scheme
+        environ["smon.only_https"] = scheme == "https" and self._hub.config.hsts
         if caller.via in ("session", "token"):
             environ["smon.authenticated"] = True
         return route.on
@@ -100,7 +103,8 @@ class Admission:
         origin = environ.get("HTTP_ORIGIN", ours).lower()
         if (environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("same-origin", "none")
                 or origin not in (ours, self._hub.config.public_url or ours)):
-            raise HubError("forbidden", "This request comes from a page of another origin.")
+            raise HubError("forbidden", "This request comes from a page of another origin; behind a proxy set "
+                           "trusted_proxies or public_url.")
 
     # --- agents ---------------------------------------------------------------------------------------------------
 
@@ -169,7 +173,15 @@ class Hosts:
 
 
 def _check_type(route: Route, environ: Environ) -> None:
-    given = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    given = _type_of(environ)
     wanted = BINARY if route.body is FILE else FORM_TYPE if route.body is FORM else JSON
     if given != wanted and (given or route.auth not in ("agent", "open")):
-        raise HubError("unsupported_type", "The body must be sent as Content-Type: %s." % wanted)
+        raise _wrong_type(wanted)
+
+
+def _type_of(environ: Environ) -> str:
+    return environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+
+
+def _wrong_type(wanted: str) -> HubError:
+    return HubError("unsupported_type", "The body must be sent as Content-Type: %s." % wanted)

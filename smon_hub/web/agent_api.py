@@ -6,6 +6,7 @@ import uuid
 from typing import Any, Dict, List, Optional
 
 from .. import auth, bodies, ingest, shapes
+from ..alerts import THRESHOLD
 from ..errors import HubError
 from ..fleet import Server
 from ..store import accounts, agent_config, audit, servers
@@ -15,7 +16,6 @@ from .call import Call
 SERVERS_MAX = 20_000         # four times what one hub is built for: a bound on what strangers can fill in mode open
 PENDING_MAX = 100            # servers that wait for approval: a stranger can not fill the hub with them
 DEFAULT_GROUP = "Default"
-DEFAULT_THRESHOLD = 90
 DEFAULT_INTERVAL = 10
 
 Hub = Any  # hub.Hub, which is passed and never imported
@@ -129,8 +129,8 @@ def _row(call: Call, key: str, approved: bool) -> Dict[str, Any]:
             "hostname": body["hostname"], "display_name": body["display_name"] or body["hostname"],
             "group_name": body["group_name"] or DEFAULT_GROUP,
             "ip_address": body["ip_address"] or call.caller.address, "os_info": body["os_info"] or "",
-            "tags": body["tags"] or [], "notes": "", "alert_cpu_threshold": DEFAULT_THRESHOLD,
-            "alert_memory_threshold": DEFAULT_THRESHOLD, "alert_disk_threshold": DEFAULT_THRESHOLD,
+            "tags": body["tags"] or [], "notes": "", "alert_cpu_threshold": THRESHOLD,
+            "alert_memory_threshold": THRESHOLD, "alert_disk_threshold": THRESHOLD,
             "collection_interval": DEFAULT_INTERVAL, "may_be_off": False, "approved": approved,
             "live_minutes": ingest.LIVE_MINUTES_MIN, "registered_at": call.now, "last_seen_at": call.now,
             "newest_sample": None}

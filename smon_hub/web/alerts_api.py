@@ -82,6 +82,7 @@ def read(hub: Hub, call: Call) -> Dict[str, Any]:
             events.read_all(record.db)
         elif not events.read_one(record.db, row_id):
             raise HubError("not_found", "No such notification.")
+        call.note(record.db, "notification.read", "all" if everything else str(row_id), {})
         record.touch(0)
     ledger.write(hub, work, call.now)
     return {"status": "ok", "unread": hub.fleet.unread}

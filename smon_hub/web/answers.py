@@ -49,13 +49,19 @@ SERVICE = _object(service_name=TEXT, display_name=MAYBE_TEXT, status=MAYBE_TEXT,
 ALERT = _object(
     id=COUNT, server_id=MAYBE_TEXT, timestamp=TIME, alert_type=TEXT, object=TEXT, message=TEXT,
     severity={"enum": ["info", "warning", "critical"]}, metric_value=MAYBE_NUMBER, threshold_value=MAYBE_NUMBER,
-    state={"enum": ["active", "acknowledged", "resolved"]}, resolved_at=MAYBE_TIME, is_acknowledged=FLAG,
-    acknowledged_at=MAYBE_TIME, acknowledged_by=MAYBE_TEXT, note=MAYBE_TEXT, hostname=MAYBE_TEXT,
-    display_name=MAYBE_TEXT)
+    state={"enum": ["active", "acknowledged", "resolved"]}, since_at=TIME, resolved_at=MAYBE_TIME,
+    is_acknowledged=FLAG, acknowledged_at=MAYBE_TIME, acknowledged_by=MAYBE_TEXT, acknowledged_until=MAYBE_TIME,
+    note=MAYBE_TEXT, suppressed_by=MAYBE_TEXT, flapping=FLAG, processes=_list(ANYTHING), hostname=MAYBE_TEXT,
+    display_name=MAYBE_TEXT, group_name=MAYBE_TEXT)
 NOTIFICATION = _object(
     id=COUNT, alert_id={"type": ["integer", "null"]}, timestamp=TIME, channel=TEXT, message=TEXT, is_read=FLAG,
-    server_id=MAYBE_TEXT, severity=TEXT, alert_type=MAYBE_TEXT, metric_value=MAYBE_NUMBER,
-    threshold_value=MAYBE_NUMBER, hostname=MAYBE_TEXT, display_name=MAYBE_TEXT, ip_address=MAYBE_TEXT)
+    event=TEXT, server_id=MAYBE_TEXT, severity=TEXT, alert_type=MAYBE_TEXT, object=MAYBE_TEXT,
+    metric_value=MAYBE_NUMBER, threshold_value=MAYBE_NUMBER, hostname=MAYBE_TEXT, display_name=MAYBE_TEXT, ip_address=MAYBE_TEXT)
+BENCHMARK = _object(sample_count=COUNT, first_at=MAYBE_TIME, last_at=MAYBE_TIME, **{
+    "%s_%s" % (subject, word): MAYBE_NUMBER for subject in ("cpu", "mem", "swap", "proc", "thread")
+    for word in ("min", "max", "avg", "p95")})
+OBJECTS = {"summary": SUMMARY, "server": SERVER, "server of the overview": LISTED, "point of a history": POINT,
+           "process": PROCESS, "service": SERVICE, "alert": ALERT, "notification": NOTIFICATION, "benchmark": BENCHMARK}
 DONE = _object(status=OK)
 SETTINGS = _object(status=OK, settings=ANYTHING)
 STORED = _object(status=OK, stored=FLAG)
@@ -73,18 +79,20 @@ ANSWERS: Dict[str, Schema] = {
     "GET /api/dashboard": {"anyOf": [
         _object(now=TIME, summary=SUMMARY, servers=_list(LISTED), alerts=_list(ALERT)),
         _object(now=TIME, summary=SUMMARY, columns=_list(TEXT), rows=_list({"type": "array"}),
-                refresh_seconds=COUNT, stale_minutes=COUNT)]},
+                refresh_seconds=COUNT, stale_minutes=COUNT),
+        _object(now=TIME, summary=SUMMARY)]},
     "GET /api/dashboard/server/{server_id}": _object(
         server=SERVER, metrics=MAYBE_ANYTHING, history=_list(POINT), step=COUNT, processes=_list(PROCESS),
         processes_at=MAYBE_TIME, services=_list(SERVICE), alerts=_list(ALERT)),
+    "GET /api/dashboard/server/{server_id}/forecast": _object(mountpoint=MAYBE_TEXT, hours_left=MAYBE_NUMBER),
     "PATCH /api/dashboard/server/{server_id}": _object(status=OK, server=SERVER),
     "DELETE /api/dashboard/server/{server_id}": _object(status=OK, message=TEXT),
     "GET /api/dashboard/server/{server_id}/live": _object(
         server_id=TEXT, minutes=COUNT, benchmark_minutes=COUNT, metrics=_list(_object(timestamp=TIME)),
-        benchmark=_object(sample_count=COUNT)),
+        benchmark=BENCHMARK),
     "GET /api/dashboard/server/{server_id}/config": _object(
         pending=MAYBE_ANYTHING, revision={"type": ["integer", "null"]}, history=_list(ANYTHING),
-        current=MAYBE_ANYTHING),
+        current=MAYBE_ANYTHING, schema=_list(ANYTHING)),
     "POST /api/dashboard/server/{server_id}/config": _object(status=OK, revision=COUNT),
     "GET /api/dashboard/settings": _object(settings=ANYTHING, schema=_list(ANYTHING)),
     "PATCH /api/dashboard/settings": SETTINGS,
@@ -113,6 +121,12 @@ ANSWERS: Dict[str, Schema] = {
     "GET /api/dashboard/audit": _object(entries=_list(_object(id=COUNT, at=TIME, who=TEXT, action=TEXT))),
     "GET /api/dashboard/alerts": _object(alerts=_list(ALERT)),
     "PATCH /api/dashboard/alerts": _object(status=OK, acknowledged=_list(COUNT)),
+    "GET /api/dashboard/alerts/preview": _object(
+        rule=TEXT, since=TIME, openings=COUNT, samples=COUNT, servers_in_all=COUNT, servers_looked_at=COUNT,
+        servers_alerting=COUNT, servers=_list(_object(server_id=TEXT, display_name=TEXT, group_name=TEXT,
+                                                      openings=COUNT, critical=COUNT, minutes_open=COUNT))),
+    "GET /api/dashboard/rules": _object(rules=ANYTHING),
+    "POST /api/dashboard/rules": _object(status=OK, rules=ANYTHING),
     "GET /api/dashboard/alerts/{alert_id}": _object(alert=ALERT),
     "GET /api/dashboard/notifications": _object(notifications=_list(NOTIFICATION), unread=COUNT),
     "PATCH /api/dashboard/notifications": DONE,

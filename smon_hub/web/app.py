@@ -45,6 +45,7 @@ HEADERS = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
+HSTS = "max-age=31536000"    # a year; with pages and their files, which every browser fetches
 NO_STORE = (*HEADERS, ("Content-Type", JSON), ("Cache-Control", "no-store"))
 
 Environ = Dict[str, Any]
@@ -67,12 +68,13 @@ class Application:
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         if "smon.route" not in environ:  # a front server that does not ask first
             try:
+                _check_head(environ)
                 self.admit(environ)
             except HubError as error:
-                return _start(self._refusal(environ, error), start_response)
+                return start(self._refusal(environ, error), environ, start_response)
         route = environ["smon.route"]
         if route is None:
-            return _start(self._unrouted(environ, environ["smon.unrouted"]), start_response)
+            return start(self._unrouted(environ, environ["smon.unrouted"]), environ, start_response)
         if route.on == "loop" and "smon.defer" in environ:
             return self._at_once(route, environ, start_response)
         return self._bottle(environ, start_response)
@@ -86,7 +88,7 @@ class Application:
         if isinstance(answer, Future):
             environ["smon.defer"](answer, self._renderer(route, environ))
             return ()
-        return _start(_reply(route, environ, answer), start_response)
+        return start(_reply(route, environ, answer), environ, start_response)
 
     # --- the head -------------------------------------------------------------------------------------------------
 
@@ -203,10 +205,10 @@ def _no_route(error: bottle.HTTPError) -> HubError:
     return HubError("not_found", "No such path.")
 
 
-def _start(reply: Reply, start_response: Callable[..., Any]) -> Iterable[bytes]:
+def start(reply: Reply, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
     """A whole reply by WSGI's way."""
     start_response("%d %s" % (reply.status, responses.get(reply.status, "")), list(reply.headers))
-    return (reply.body,)
+    return (b"" if environ["REQUEST_METHOD"] == "HEAD" else reply.body,)
 
 
 def _response(reply: Reply) -> bottle.HTTPResponse:
@@ -217,6 +219,14 @@ def _response(reply: Reply) -> bottle.HTTPResponse:
 
 
 # --- what was sent ----------------------------------------------------------------------------------------------------
+
+def _check_head(environ: Environ) -> None:
+    """What our own front server has made sure of. Raises HubError."""
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not (length.isascii() and length.isdigit() and len(length) < 16):
+        raise HubError("bad_request", "Content-Length must be a number.")
+    environ.setdefault("REMOTE_ADDR", "")
+
 
 def _body(shape: Shape, most: int, environ: Environ) -> Any:
     """The declared members of the JSON body, or what the handler checks itself. Raises HubError."""
@@ -234,9 +244,12 @@ def _raw(environ: Environ, most: int) -> bytes:
     if "smon.body" in environ:
         return environ["smon.body"]
     length = int(environ.get("CONTENT_LENGTH") or 0)
-    if length > most:
-        raise _too_large(most)
-    return environ["wsgi.input"].read(length)
+    if length <= most:
+        chunked = not length and environ.get("wsgi.input_terminated")
+        body = environ["wsgi.input"].read(most + 1 if chunked else length)
+        if len(body) <= most:
+            return body
+    raise _too_large(most)
 
 
 def _inflated(environ: Environ, body: bytes, most: int) -> bytes:
@@ -297,11 +310,15 @@ def _reply(route: Route, environ: Environ, answer: Any) -> Reply:
             return Reply(304, (*NO_STORE, ("ETag", answer.tag)), b"")
         return _squeezed(environ, route.status, (*NO_STORE, ("ETag", answer.tag)), answer.body, lambda: answer.gzipped)
     if isinstance(answer, File):
-        headers = (*HEADERS, ("Content-Type", answer.type), ("Cache-Control", answer.keep))
+        headers = (*HEADERS, ("Content-Type", answer.type), ("Cache-Control", answer.keep), *_only_https(environ))
         return _squeezed(environ, answer.status or route.status, headers, answer.body,
                          lambda: answer.gzipped or gzip.compress(answer.body, GZIP_LEVEL, mtime=0))
     body = encode(answer).encode("utf-8", "replace")
     return _squeezed(environ, route.status, NO_STORE, body, lambda: gzip.compress(body, GZIP_LEVEL, mtime=0))
+
+
+def _only_https(environ: Environ) -> Tuple[Tuple[str, str], ...]:
+    return (("Strict-Transport-Security", HSTS),) if environ.get("smon.only_https") else ()
 
 
 def _cookie(session: Session, environ: Environ) -> str:

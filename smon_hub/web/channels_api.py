@@ -88,7 +88,9 @@ def remove(hub: Hub, call: Call) -> Dict[str, Any]:
 
 def test(hub: Hub, call: Call) -> "Future[Dict[str, Any]]":
     """Send a test message now. 409 with what the receiver said when it did not take it."""
-    return hub.delivery.test(_find(hub, call))
+    found = _find(hub, call)
+    hub.engine.write(lambda db: call.note(db, "channel.test", found["name"], {}))
+    return hub.delivery.test(found)
 
 
 def deliveries(hub: Hub, call: Call) -> Dict[str, Any]:

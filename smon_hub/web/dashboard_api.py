@@ -6,9 +6,10 @@ import hashlib
 import threading
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from .. import clock, fleet, intake, ledger, rollup, settings
-from ..bodies import DISK_IO_RATE, NETWORK_RATE, PROCESS
+from .. import clock, fleet, forecast, intake, ledger, rollup, settings, silence
+from ..bodies import DISK_IO_RATE, NETWORK_RATE, PROCESS, REMOTE_FIELDS
 from ..errors import HubError
+from ..shapes import Field
 from ..store import agent_config, audit, details, events, series, servers, services
 from ..store.details import encode
 from ..store.engine import Database
@@ -53,7 +54,7 @@ def overview(hub: Hub, call: Call) -> Text:
 
 def _make(hub: Hub, view: str, now: int, last: Optional[_Made]) -> Text:
     """The answer's text; the last one again, with its tag, when nothing but the time has changed."""
-    body = (_cards if view == "cards" else _whole)(hub, now)
+    body = VIEWS[view](hub, now)
     tag = '"%s"' % hashlib.blake2b(body.encode("utf-8"), digest_size=12).hexdigest()
     if last is not None and last.text.tag == tag:
         return last.text
@@ -78,6 +79,13 @@ def _cards(hub: Hub, now: int) -> str:
         hub.fleet.cards(now, stale))
 
 
+def _totals(hub: Hub, now: int) -> str:
+    return '{"summary":%s}' % _summary(hub, now)
+
+
+VIEWS = {"whole": _whole, "cards": _cards, "summary": _totals}
+
+
 def health(hub: Hub, call: Call) -> Dict[str, Any]:
     """Whether the hub's store answers; for load balancers and for people in a hurry."""
     hub.engine.check()
@@ -90,8 +98,9 @@ def server(hub: Hub, call: Call) -> Text:
     """One server: state, history of the last hours, processes now or at a moment, services."""
     found = _find(hub, call)
     db, row_id = hub.engine.read(), found.row["id"]
-    history, step = rollup.history(db, row_id, call.now - call.query["hours"] * clock.HOUR,
-                                   call.now + clock.HOUR)
+    until = call.query["until"]
+    since = (call.now if until is None else until) - call.query["hours"] * clock.HOUR
+    history, step = rollup.history(db, row_id, since, call.now + clock.HOUR if until is None else until)
     moment = call.query["at"]
     shown = series.nearest(db, row_id, moment) if moment is not None else _newest(hub, found)
     processes = details.unpack(shown.blob)["processes"] if shown and shown.blob else []
@@ -100,7 +109,13 @@ def server(hub: Hub, call: Call) -> Text:
         "metrics": found.metrics(), "history": history, "step": step, "processes": PROCESS.dicts(processes),
         "processes_at": clock.iso(shown.at) if shown else None,
         "services": services.of(db, row_id),
-        "alerts": events.for_server(db, row_id, call.now - call.query["hours"] * clock.HOUR, SERVER_ALERTS_SHOWN)})
+        "alerts": events.for_server(db, row_id, since, SERVER_ALERTS_SHOWN)})
+
+
+def full_in(hub: Hub, call: Call) -> Dict[str, Any]:
+    """When the fullest disk of a server will be full, where its last days tell."""
+    mount, hours = forecast.hours_left(hub.engine.read(), _find(hub, call), call.now) or (None, None)
+    return {"mountpoint": mount, "hours_left": hours}
 
 
 def change(hub: Hub, call: Call) -> Dict[str, Any]:
@@ -111,17 +126,22 @@ def change(hub: Hub, call: Call) -> Dict[str, Any]:
         columns["collection_interval"] = columns.pop("interval")
     remote = {"collection_interval_minutes": columns["collection_interval"]} if "collection_interval" in columns else {}
 
-    def work(db: Database) -> int:
-        if not servers.change(db, found.row["id"], columns):
+    def work(record: ledger.Record) -> int:
+        db, row_id = record.db, found.row["id"]
+        if not servers.change(db, row_id, columns):
             raise _no_such_server()
         call.note(db, "server.change", found.row["display_name"], audit.changed(found.row, columns))
-        return agent_config.queue(db, found.row["id"], remote, call.now) if remote else found.config_revision
+        if columns.get("approved") is False:
+            ledger.lose(record, found, "the server is not approved any more")
+        elif "may_be_off" in columns:
+            silence.regrade(record, found, columns["may_be_off"])
+        return agent_config.queue(db, row_id, remote, call.now) if remote else found.config_revision
 
     def after(revision: int) -> fleet.Server:
         found.config_revision = revision
         return hub.fleet.change(found.row["uuid"], columns) or found
-    done = hub.engine.write(work, after)
-    return {"status": "ok", "server": done.answer(call.now, hub.settings["stale_threshold_minutes"])}
+    ledger.write(hub, work, call.now, after)
+    return {"status": "ok", "server": found.answer(call.now, hub.settings["stale_threshold_minutes"])}
 
 
 def remove(hub: Hub, call: Call) -> Dict[str, Any]:
@@ -131,9 +151,9 @@ def remove(hub: Hub, call: Call) -> Dict[str, Any]:
     def work(record: ledger.Record) -> None:
         if not servers.remove(record.db, found.row["id"]):
             raise _no_such_server()
-        ledger.lose(record, found)
+        ledger.lose(record, found, "the server was removed")
         call.note(record.db, "server.remove", found.row["display_name"], {"id": [found.row["uuid"], None]})
-    ledger.write(hub, work, call.now, lambda: hub.fleet.remove(found.row["uuid"]))
+    ledger.write(hub, work, call.now, lambda _: hub.fleet.remove(found.row["uuid"]))
     hub.jobs.wake("sweep")
     return {"status": "ok", "message": "Server removed."}
 
@@ -145,7 +165,14 @@ def agent_settings(hub: Hub, call: Call) -> Text:
     waiting = agent_config.pending(db, found.row["id"])
     current = next((revision["current"] for revision in revisions if revision["current"]), None)
     return tagged({"pending": waiting and waiting[1], "revision": waiting and waiting[0], "history": revisions,
-                   "current": current})
+                   "current": current, "schema": [_row(field) for field in REMOTE_FIELDS]})
+
+
+def _row(field: Field) -> Dict[str, Any]:
+    """What a member may be, in the form in which GET settings tells of a setting."""
+    kind = field.kind.__name__ if isinstance(field.kind, type) else "list"
+    return {"key": field.name, "type": kind, "text": field.sentence, "min": field.min, "max": field.max,
+            "choices": list(field.choices)}
 
 
 def change_agent_settings(hub: Hub, call: Call) -> Dict[str, Any]:
@@ -189,10 +216,10 @@ def live(hub: Hub, call: Call) -> Dict[str, Any]:
     oldest = min(since, now - query["benchmark"] * clock.MINUTE)
     rows = list(series.live(hub.engine.read(), found.row["id"], oldest))
     shown_from = max(since, query["since"]) if query["since"] is not None else since
-    benchmark = [row for row in rows if row["at"] > now - query["benchmark"] * clock.MINUTE]
+    benchmark = _benchmark([row for row in rows if row["at"] > now - query["benchmark"] * clock.MINUTE])
     return {"server_id": found.row["uuid"], "minutes": query["minutes"], "benchmark_minutes": query["benchmark"],
             "metrics": [_live_answer(row) for row in rows if row["at"] > shown_from],
-            "benchmark": _benchmark(benchmark)}
+            "benchmark": benchmark}
 
 
 def _live_answer(row: Dict[str, Any]) -> Dict[str, Any]:
@@ -204,8 +231,9 @@ def _live_answer(row: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _benchmark(rows: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
-    """sample_count, and min, max, avg and p95 of each subject; None where nothing was measured."""
-    answer: Dict[str, Any] = {"sample_count": len(rows)}
+    """sample_count, the span that they cover, and min, max, avg and p95 of each subject; None where nothing was."""
+    first, last = (clock.iso_ms(row["at"]) for row in (rows[0], rows[-1])) if rows else (None, None)
+    answer: Dict[str, Any] = {"sample_count": len(rows), "first_at": first, "last_at": last}
     for subject, key in BENCHMARK.items():
         values = sorted(row[key] for row in rows if row[key] is not None)
         answer.update(_statistics(subject, values))

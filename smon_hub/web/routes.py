@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from .. import bodies, intake
+from ..overrides import GROUP_RULES
 from ..settings import Setting
 from ..shapes import Time
 from . import (admin_api, agent_api, alerts_api, backup_api, channels_api, dashboard_api, export_api, hub_api, openapi,
-               pages, session_api)
+               pages, rules_api, session_api)
 from .call import ANY, BATCH_BYTES, FILE, FORM, Route
 
+UNTIL = Setting("until", Time, None, "The history ends then instead of now.", "")
 HOURS = Setting("hours", int, 24, "Hours of history.", "", min=1, max=8_760)
 AT = Setting("at", Time, None, "Show processes as they were then.", "")
 MINUTES = Setting("minutes", int, 5, "Minutes of near-live samples.", "", min=1, max=1_440)
 BENCHMARK = Setting("benchmark", int, 30, "Minutes of the statistics.", "", min=1, max=1_440)
 SINCE = Setting("since", Time, None, "Only what is newer.", "")
-VIEW = Setting("view", str, "whole", "The form of the answer.", "", choices=("whole", "cards"))
+VIEW = Setting("view", str, "whole", "The form of the answer.", "", choices=("whole", "cards", "summary"))
 EXPORT_HOURS = Setting("hours", int, 168, "Hours of history.", "", min=1, max=8_760)
 FORMAT = Setting("format", str, "json", "The kind of file.", "", choices=("json", "csv"))
 SCOPE = Setting("scope", str, "servers", "What a row of CSV is: a server, or a sample (JSON always has both).", "",
@@ -29,6 +31,14 @@ OF_SERVER = Setting("server", str, "", "Only those of the server with this id.",
 ALERT_LIMIT = Setting("limit", int, 500, "At most so many.", "", min=1, max=1_000)
 BEFORE_ALERT = Setting("before", int, None, "Only alerts with a smaller id, which is how one pages.", "", min=1,
                        max=1 << 62)
+RULE = Setting("rule", str, "cpu", "Which rule.", "", choices=("cpu", "memory", "disk"))
+THRESHOLD = Setting("threshold", int, None, "Percent; each server's own when absent.", "", min=1, max=100)
+CRITICAL = Setting("critical", int, None, "Percent; alert_critical_percent when absent.", "", min=1, max=100)
+FOR_SAMPLES = Setting("samples", int, None, "Samples over it; alert_for_samples when absent.", "", min=1, max=100)
+FOR_MINUTES = Setting("minutes", int, None, "Minutes over it; alert_for_minutes when absent.", "", min=0, max=1_440)
+CLEARS = Setting("clears", int, None, "Samples below it; alert_clear_samples when absent.", "", min=1, max=100)
+DAYS = Setting("days", int, 7, "Days to look back.", "", min=1, max=30)
+OF_GROUP = Setting("group", str, "", "Only the servers of this group.", "", max=255)
 
 ROUTES = (
     Route("POST", "/api/register", agent_api.register, "open", "Register a server.", body=bodies.REGISTER, status=201,
@@ -78,7 +88,9 @@ ROUTES = (
     Route("GET", "/api/dashboard", dashboard_api.overview, "viewer", "Summary, servers and open alerts.",
           query=(VIEW,)),
     Route("GET", "/api/dashboard/server/{server_id}", dashboard_api.server, "viewer", "One server, with its history.",
-          query=(HOURS, AT)),
+          query=(HOURS, UNTIL, AT)),
+    Route("GET", "/api/dashboard/server/{server_id}/forecast", dashboard_api.full_in, "viewer",
+          "When the fullest disk of a server will be full."),
     Route("PATCH", "/api/dashboard/server/{server_id}", dashboard_api.change, "admin", "Change a server's settings.",
           body=bodies.SERVER_CHANGE),
     Route("DELETE", "/api/dashboard/server/{server_id}", dashboard_api.remove, "admin",
@@ -93,6 +105,12 @@ ROUTES = (
           query=(STATE, OF_SERVER, ALERT_LIMIT, BEFORE_ALERT)),
     Route("PATCH", "/api/dashboard/alerts", alerts_api.acknowledge, "admin", "Acknowledge alerts.",
           body=bodies.ACKNOWLEDGE),
+    Route("GET", "/api/dashboard/alerts/preview", rules_api.look_back, "viewer",
+          "How often a rule would have alerted.", query=(RULE, THRESHOLD, FOR_SAMPLES, FOR_MINUTES, CLEARS, CRITICAL,
+                                                         DAYS, OF_SERVER, OF_GROUP), on="exports"),
+    Route("GET", "/api/dashboard/rules", rules_api.rules, "viewer", "What the alert rules ask of single groups."),
+    Route("POST", "/api/dashboard/rules", rules_api.change, "admin", "Say what the alert rules ask of a group.",
+          body=GROUP_RULES),
     Route("GET", "/api/dashboard/alerts/{alert_id}", alerts_api.alert, "viewer", "One alert, with its history."),
     Route("GET", "/api/dashboard/notifications", alerts_api.notifications, "viewer", "The bell's unread lines."),
     Route("PATCH", "/api/dashboard/notifications", alerts_api.read, "admin", "Mark lines of the bell as read.",

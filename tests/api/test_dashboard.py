@@ -123,7 +123,7 @@ def test_the_two_views_have_their_own_tags(peopled):
 
 def test_an_unknown_view_is_named(hub):
     answer = hub.get("/api/dashboard?view=map")
-    assert (answer.status, answer.json["error"]) == (400, "view must be one of: whole, cards.")
+    assert (answer.status, answer.json["error"]) == (400, "view must be one of: whole, cards, summary.")
 
 
 # --- gzip -------------------------------------------------------------------------------------------------------------

@@ -122,10 +122,13 @@ def test_a_mount_that_is_sent_twice_is_told_once(hub_inside):
 
 
 def test_the_hub_tells_of_itself(hub_inside):
-    hub_inside.send(hub_inside.server())
+    server = hub_inside.server()
+    for _ in range(2):
+        hub_inside.send(server, collected_at=START)  # the second time it was there already
+    hub_inside.send(server, collected_at=START - clock.HOUR)
     hub_inside.pass_time(90 * clock.SECOND)
     text = text_of(hub_inside)
-    assert value(text, "smon_hub_samples_stored_total") == 1
+    assert value(text, "smon_hub_samples_stored_total") == 2
     assert value(text, "smon_hub_uptime_seconds") == 90
     assert value(text, "smon_hub_build_info") == 1
 

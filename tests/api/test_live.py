@@ -54,6 +54,15 @@ def test_statistics_are_smallest_largest_mean_and_the_nearest_rank(hub):
         "cpu_p95", "mem_p95", "swap_p95", "proc_p95", "thread_p95"}
 
 
+def test_the_statistics_say_which_span_they_cover(hub):
+    server, times = hub.register("live"), [ago(600), ago(60)]
+    for taken in times:
+        server.live(collected_at=taken)
+    benchmark = read(server, "?benchmark=1440")["benchmark"]
+    assert [benchmark["first_at"], benchmark["last_at"]] == times
+    assert read(hub.register("quiet"))["benchmark"]["first_at"] is None
+
+
 def test_since_answers_only_what_is_newer(hub):
     server, times = hub.register("live"), [ago(30), ago(20), ago(10)]
     for taken in times:

@@ -32,11 +32,12 @@ def test_an_opening_and_a_recovery_are_lines_with_the_fields_of_the_first_implem
     newest, opened = lines(rung)
     assert opened == {
         "id": opened["id"], "alert_id": opened["alert_id"], "timestamp": clock.iso(START), "channel": "dashboard",
-        "message": "CPU usage at 97.0% (threshold: 90%)", "is_read": False, "server_id": rung.rung.row["uuid"],
+        "message": "CPU usage at 97.0% (threshold: 90%)", "is_read": False, "event": "opened",
+        "server_id": rung.rung.row["uuid"],
         "severity": "critical", "alert_type": "cpu", "object": "", "metric_value": 97.0, "threshold_value": 90,
         "hostname": "web-1", "display_name": "web-1", "ip_address": "192.0.2.9"}
     assert newest["message"] == "CPU usage is below its threshold of 90% again"
-    assert newest["alert_id"] == opened["alert_id"]
+    assert (newest["alert_id"], newest["event"]) == (opened["alert_id"], "recovered")
 
 
 def test_one_is_marked_and_then_all(rung):

@@ -55,6 +55,13 @@ def test_what_a_form_could_send_is_415(hub, content_type):
     assert hub.get(SETTINGS).json["settings"] == settings.answer(settings.DEFAULTS)
 
 
+def test_where_no_body_is_wanted_a_form_is_none_either(hub):
+    path = "/api/dashboard/server/%s/rotate-key" % hub.register("target").id
+    statuses = [hub.post(path, b"", {"Content-Type": kind} if kind else None).status
+                for kind in ("application/x-www-form-urlencoded", "text/plain", "application/json", "")]
+    assert statuses == [415, 415, 200, 200]
+
+
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "Application/JSON"])
 def test_json_is_taken_in_every_spelling(hub, content_type):
     assert hub.patch(SETTINGS, '{"stale_threshold_minutes": 15}', {"Content-Type": content_type}).status == 200

@@ -99,6 +99,17 @@ def test_a_wrong_login_says_the_same_whatever_is_wrong(hub_inside, login):
     assert "set-cookie" not in answer.headers
 
 
+def test_blanks_at_the_ends_of_a_password_belong_to_it(hub_inside):
+    hub_inside.user(password=" correct horse ")
+    cookies = [hub_inside.ask("POST", SESSION, dict(LOGIN, password=word)).status
+               for word in (" correct horse ", "correct horse", " correct horse")]
+    assert cookies == [200, 401, 401]
+    assert form(hub_inside, "/login", username="anna", password=" correct horse ").status == 303
+    wanted = {"old_password": " correct horse ", "new_password": "ends in a blank "}
+    assert hub_inside.ask("PATCH", SESSION, wanted, headers=hub_inside.log_in(password=" correct horse ")).status == 200
+    assert hub_inside.ask("POST", SESSION, dict(LOGIN, password="ends in a blank ")).status == 200
+
+
 def test_guessing_is_answered_with_when_to_come_back(hub_inside):
     hub_inside.user()
     answers = [hub_inside.ask("POST", SESSION, {"username": "anna", "password": "wrong"}) for _ in range(6)]

@@ -114,7 +114,8 @@ def words(field: Field) -> SearchStrategy[str]:
 
 VALUES: Dict[Any, Callable[[Field], SearchStrategy[Any]]] = {
     float: between, int: between, bool: lambda field: st.booleans(), str: words, shapes.Name: words,
-    shapes.Notes: words, shapes.Unit: lambda field: st.text("abc@.-", max_size=9).map(lambda text: "u" + text),
+    shapes.Notes: words, shapes.Secret: words,
+    shapes.Unit: lambda field: st.text("abc@.-", max_size=9).map(lambda text: "u" + text),
     shapes.Time: lambda field: st.sampled_from(["2026-11-22T09:59:00Z", "2026-11-20T00:00:00.123Z", "2026-11-22"]),
     dict: lambda field: st.dictionaries(st.text("abc", max_size=5), st.text(max_size=9), max_size=3),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT, needs
-from tests.support.processes import AgentProcess, HubProcess, clean_environment, free_port, until
+from tests.support.processes import METRICS, AgentProcess, HubProcess, clean_environment, free_port, until
 
 
 def command(data_dir, *words, status=0):
@@ -74,6 +75,62 @@ def test_samples_are_taken_in_while_backups_are_made(tmp_path):
     assert command(tmp_path / "data", "check", *paths).count("is good.") == len(paths)
 
 
+class Insistent(threading.Thread):
+    """Sends each moment until it is acknowledged, as an agent does; in which life of the hub each of them was."""
+
+    def __init__(self, client, server, life, ended):
+        super().__init__(name="sender of " + server.name)
+        self.client, self.server, self.life, self.ended = client, server, life, ended
+        self.acknowledged = {}
+
+    def run(self):
+        for number in range(24 * 3600):
+            moment = "2026-11-22T%02d:%02d:%02dZ" % (number // 3600, number // 60 % 60, number % 60)
+            while moment not in self.acknowledged:
+                if self.ended.is_set():
+                    return
+                self._send(moment)
+
+    def _send(self, moment):
+        life = self.life[0]
+        try:
+            answer = self.client.post("/api/metrics", {"collected_at": moment, "metrics": METRICS},
+                                      self.server.headers)
+        except (OSError, http.client.HTTPException):
+            self.client.close()
+            return
+        if answer.status == 200:
+            self.acknowledged[moment] = life
+
+
+def test_a_restore_under_load_keeps_the_backup_and_all_that_is_acknowledged_after_it(tmp_path):
+    port, life, ended = free_port(), ["before"], threading.Event()
+    with HubProcess(tmp_path / "data", port=port) as hub:
+        hub.patch("/api/dashboard/settings", {"rate_limit_per_minute": 1_000_000, "data_retention_days": 3_650})
+        senders = [Insistent(hub.client(), hub.register("busy-%d" % number), life, ended) for number in range(8)]
+        for sender in senders:
+            sender.start()
+        until(lambda: all(len(sender.acknowledged) > 10 for sender in senders), "Samples before the backup")
+        had = [set(sender.acknowledged) for sender in senders]
+        path = back_up(hub.data_dir)
+        until(lambda: all(len(sender.acknowledged) > len(had[0]) + 5 for sender in senders), "Samples after it")
+        assert hub.stop() == 0
+    command(tmp_path / "data", "restore", path)
+    life[0] = "after"
+    with HubProcess(tmp_path / "data", port=port) as hub:
+        def later():
+            return [{moment for moment, when in sender.acknowledged.copy().items() if when == "after"}
+                    for sender in senders]
+        until(lambda: all(len(moments_of) > 5 for moments_of in later()), "Samples after the restore")
+        ended.set()
+        for sender in senders:
+            sender.join()
+        for sender, before, after in zip(senders, had, later()):
+            points = [point["timestamp"] for point in hub.server(sender.server.id, 24 * 90)["history"]]
+            assert before | after <= set(points) <= set(sender.acknowledged)
+            assert len(points) == len(set(points))
+
+
 def test_without_a_running_hub_the_command_makes_one_itself(tmp_path):
     with HubProcess(tmp_path / "data") as hub:
         hub.register("kept")
@@ -112,16 +169,20 @@ def test_a_damaged_database_is_one_sentence_with_the_way_back(tmp_path):
         assert [row["hostname"] for row in hub.get("/api/dashboard").json["servers"]] == ["kept"]
 
 
-def test_the_data_of_another_user_is_not_touched(tmp_path):
+@pytest.mark.parametrize("words", [("backup",), ("check",), ("restore", "{backup}"), ("user", "list"),
+                                   ("setting", "set", "stale_threshold_minutes", "20"), ("serve", "--port", "0")],
+                         ids=" ".join)
+def test_root_leaves_nothing_in_the_data_of_another_user(tmp_path, words):
     """What root wrote there, the service could not read."""
+    if os.name == "nt" or os.geteuid() != 0:
+        needs.system("Only root can give a folder away.")
     with HubProcess(tmp_path / "data") as hub:
         path = back_up(hub.data_dir)
-    try:
-        os.chown(str(tmp_path / "data"), 65534, 65534)
-    except PermissionError:
-        needs.system("Only root can give a folder away.")
-    for words in (("backup",), ("check",), ("restore", path)):
-        assert "belongs to user 65534" in command(tmp_path / "data", *words, status=2)
+    for place in (tmp_path / "data", *(tmp_path / "data").rglob("*")):
+        os.chown(str(place), 65534, 65534)
+    said = command(tmp_path / "data", *(word.format(backup=path) for word in words), status=2)
+    assert "belongs to user 65534" in said and said.count("\n") == 1
+    assert {place.stat().st_uid for place in (tmp_path / "data").rglob("*")} == {65534}
 
 
 @pytest.mark.parametrize("words", [("restore",), ("restore", "one.db", "two.db")])

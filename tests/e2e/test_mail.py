@@ -162,12 +162,41 @@ def test_a_wrong_password_loses_nothing(hub, certificate):
 
 # --- servers that say no ----------------------------------------------------------------------------------------------
 
+def test_a_password_that_can_not_be_sent_loses_nothing_and_is_not_shown(hub, certificate):
+    with MailServer("starttls", certificate, login=("smon", "hush")) as server:
+        use(hub, server, alert_email_smtp_user="smon", alert_email_smtp_password="p\u00e4ss",
+            delivery_ca_file=str(certificate / "cert.pem"))
+        deliver(hub, event())
+    assert outcomes(hub) == [None]
+    assert error(hub) == "alert_email_smtp_user and alert_email_smtp_password can only be ASCII."
+
+
 def test_a_message_that_is_refused_with_550_is_given_up_and_the_next_goes_out(hub):
     with MailServer(data_replies=["550 not this one"]) as server:
         use(hub, server)
         deliver(hub, event(alert_id=1), event(alert_id=2))
     assert outcomes(hub) == ["given_up", "sent"]
     assert hub.rows("SELECT error FROM outbox WHERE id = 1") == [("The mail server said: 550 not this one.",)]
+
+
+class Choosy(MailServer):
+    """A mail server that takes mail from one sender only."""
+
+    async def handle_MAIL(self, server, session, envelope, address, options):
+        if address != "known@example.org":
+            return "553 not yours"
+        envelope.mail_from = address
+        return "250 OK"
+
+
+def test_a_refused_sender_concerns_the_settings_and_loses_nothing(hub):
+    with Choosy() as server:
+        use(hub, server)
+        deliver(hub, event())
+        assert (outcomes(hub), error(hub)) == ([None], "The mail server said: 553 not yours.")
+        use(hub, server, alert_email_from="known@example.org")
+        deliver(hub, after=clock.MINUTE)
+    assert (len(server.mails), outcomes(hub)) == (1, ["sent"])
 
 
 def test_greylisting_delays_and_does_not_lose(hub):

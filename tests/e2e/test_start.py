@@ -11,7 +11,7 @@ from typing import List, Tuple
 import pytest
 
 from tests.support import ROOT, needs
-from tests.support.processes import clean_environment
+from tests.support.processes import HubProcess, clean_environment
 from tests.support.pythons import find
 
 
@@ -38,6 +38,20 @@ def test_a_second_hub_on_the_same_data_is_one_sentence_and_status_2(fresh_hub, t
     status, said = refused(hub("--port", "0", "--data-dir", str(fresh_hub.data_dir)), tmp_path)
     assert (status, len(said)) == (2, 1), said
     assert str(fresh_hub.data_dir) in said[0]
+
+
+def test_commands_given_while_a_hub_starts_are_done_and_do_not_keep_it_out(tmp_path):
+    data = tmp_path / "data"
+    with HubProcess(data):
+        pass
+    commands = [subprocess.Popen([*hub("--data-dir", str(data)), "setting", "list"], stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True,
+                                 env=clean_environment()) for _ in range(4)]
+    with HubProcess(data) as running:
+        for one in commands:
+            said = one.communicate(timeout=60)[0]
+            assert one.returncode == 0 and "stale_threshold_minutes = 15" in said, said
+        assert running.running
 
 
 def test_a_data_folder_that_can_not_be_made_is_one_sentence_and_status_2(tmp_path):

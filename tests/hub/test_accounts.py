@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from smon_hub import accounts, auth, clock
+from smon_hub import accounts, attempts, auth, clock
 from smon_hub.errors import HubError
 from tests.hub import inside
 from tests.hub.inside import HERE, PASSWORD, STRANGER
@@ -78,6 +78,31 @@ def test_a_session_ends_after_seven_days_however_much_it_is_used(hub_inside):
     assert not holds(hub_inside, anna)
 
 
+def test_a_session_ends_after_twelve_quiet_hours_although_the_clock_was_set_back(hub_inside):
+    anna = hub_inside.user()
+    hub_inside.pass_time(-2 * clock.HOUR)
+    assert holds(hub_inside, anna)  # and is used now, by the clock as it is
+    hub_inside.pass_time(12 * clock.HOUR + 1)
+    assert not holds(hub_inside, anna)
+
+
+def test_a_session_of_a_time_ahead_ends_at_once_and_is_dropped(hub_inside):
+    anna = hub_inside.user()
+    hub_inside.pass_time(-12 * clock.HOUR - 1)
+    assert not holds(hub_inside, anna)
+    accounts.settle(hub_inside)
+    assert hub_inside.rows("SELECT * FROM sessions") == [] and hub_inside.accounts.sessions == {}
+
+
+def test_a_session_ends_seven_days_before_it_began_too(hub_inside):
+    anna = hub_inside.user()
+    for _ in range(14):
+        hub_inside.pass_time(-12 * clock.HOUR)
+        assert holds(hub_inside, anna)
+    hub_inside.pass_time(-1)
+    assert not holds(hub_inside, anna)
+
+
 def test_sessions_and_tokens_survive_the_end_of_the_hub(tmp_path):
     with inside.running(tmp_path / "data") as hub:
         anna, script, gone = hub.user(), hub.token(), hub.log_in()
@@ -86,6 +111,40 @@ def test_sessions_and_tokens_survive_the_end_of_the_hub(tmp_path):
     with inside.running(tmp_path / "data") as again:
         assert holds(again, anna) and holds(again, script)
         assert not holds(again, gone)
+
+
+@pytest.fixture
+def full_disk(hub_inside, monkeypatch):
+    """Nothing can be stored from when this is called."""
+    def refuse(*work):
+        raise HubError("unavailable", "The hub's disk is full; nothing can be stored until there is space.")
+    return lambda: monkeypatch.setattr(hub_inside.engine, "write", refuse)
+
+
+def test_who_has_to_see_why_nothing_can_be_stored_gets_in_and_out(hub_inside, full_disk):
+    hub_inside.user()
+    full_disk()
+    anna = hub_inside.log_in()
+    assert holds(hub_inside, anna)
+    with pytest.raises(HubError):
+        hub_inside.log_in(password="another password")
+    assert hub_inside.ask("DELETE", "/api/session", headers=anna).status == 503
+    assert not holds(hub_inside, anna)
+
+
+def test_a_session_that_can_not_be_stored_is_none_with_an_old_password(hub_inside, full_disk, monkeypatch):
+    hub_inside.user()
+    known = auth.is_password
+
+    def overtaken(*given):
+        answer = known(*given)
+        accounts.change_user(hub_inside, BY, "anna", {"password": "a new password"}, hub_inside.now())
+        full_disk()
+        return answer
+    monkeypatch.setattr(auth, "is_password", overtaken)
+    with pytest.raises(HubError) as refused:
+        hub_inside.log_in()
+    assert refused.value.code == "unauthorized" and hub_inside.accounts.sessions == {}
 
 
 def test_what_was_used_is_written_back_and_what_expired_is_dropped(tmp_path):
@@ -213,6 +272,24 @@ def test_guesses_at_a_name_from_one_address_soon_wait_and_do_not_lock_it_out_els
 def test_guesses_at_many_names_from_one_address_wait_too(hub_inside):
     codes = [guess(hub_inside, "name-%d" % number) for number in range(25)]
     assert codes == ["unauthorized"] * accounts.ADDRESS_TRIES + ["rate_limited"] * 5
+
+
+def test_a_flood_of_names_from_one_address_does_not_make_the_hub_forget(hub_inside, monkeypatch):
+    monkeypatch.setattr(attempts, "MOST_KEYS", 40)
+    hub_inside.user()
+    for _ in range(5):
+        guess(hub_inside)
+    for number in range(100):
+        accounts.crowded(hub_inside, "flood-%d" % number)
+        guess(hub_inside, "flood-%d" % number, address="203.0.113.9")
+    assert guess(hub_inside, password=PASSWORD) == "rate_limited"
+
+
+def test_who_waits_for_one_name_uses_up_nothing_of_the_address(hub_inside):
+    hub_inside.user("ben")
+    for _ in range(40):
+        guess(hub_inside)
+    assert guess(hub_inside, "ben", password=PASSWORD) == "in"
 
 
 def test_guesses_from_one_network_of_ipv6_are_one_partys(hub_inside):

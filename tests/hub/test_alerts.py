@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smon_hub import alerts, auth, clock, ingest, judging
+from smon_hub import alerts, auth, clock, ingest, judging, ledger
 from smon_hub.alerts import CHANGED, CRITICAL, NONE, OPENED, RECOVERED, WARNING, Need, State
 from smon_hub.settings import DEFAULTS
 from smon_hub.store import outbox
@@ -237,14 +237,29 @@ def test_a_service_that_restarts_again_and_again_alerts(web):
     for count in (0, 1, 2, 5, 5, 5, 5, 5, 5):
         web.sends(services=[service("app", restarts=count)])
     assert [(rule, event, message) for rule, _, event, message in web.told()] == [
-        ("restarts", OPENED, "Service app restarted 4 times within 15 minutes"),
+        ("restarts", OPENED, "Service app restarted 5 times within 15 minutes"),
         ("restarts", RECOVERED, "Service app has stopped restarting")]
+
+
+def test_the_first_restarts_of_all_count(web):
+    web.sends().sends(services=[service("app")]).sends(services=[service("app", restarts=3)])
+    assert web.events() == [("restarts", OPENED)]
 
 
 def test_a_service_that_restarted_before_the_hub_knew_it_does_not_alert(web):
     for _ in range(3):
         web.sends(services=[service("app", restarts=40)])
     assert web.events() == []
+
+
+def test_restarts_whose_alert_could_not_be_stored_alert_when_the_sample_comes_again(web, monkeypatch):
+    web.sends(services=[service("app")])
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger.Record, "close", lambda record: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            web.sends(services=[service("app", restarts=9)], minutes=1)
+    web.sends(services=[service("app", restarts=9)], minutes=0)
+    assert web.events() == [("restarts", OPENED)]
 
 
 def test_a_clean_restart_of_the_machine_is_a_line_and_an_unclean_one_a_warning(web):
@@ -285,6 +300,22 @@ def test_a_clock_that_differs_alerts_with_the_second_sample(web, ahead_s):
     assert web.alerts() == []
 
 
+@pytest.mark.parametrize("ages_s", [(120, 300), (7_000, 3_000), (400, 61)])
+def test_samples_that_had_to_wait_tell_nothing_of_the_clock(web, ages_s):
+    web.sends(agent=web.about())
+    for age in ages_s:
+        web.sends(age_ms=age * 1000, agent=web.about(), minutes=120)
+    assert web.events() == []
+
+
+def test_a_clock_that_runs_away_is_followed(hub, web):
+    for hours in (1, 1, 1, 2, 3):
+        web.sends(age_ms=hours * clock.HOUR, agent=web.about(), minutes=120)
+    web.sends({"cpu_percent": 99.0}, age_ms=3 * clock.HOUR, agent=web.about(), minutes=120)
+    assert [(alert["alert_type"], alert["metric_value"]) for alert in web.alerts()] == [
+        ("cpu", 99.0), ("clock_skew", 3 * 3600.0)]
+
+
 def test_a_server_whose_clock_is_behind_is_judged_all_the_same(web):
     for cpu in (10.0, 10.0, 99.0):
         web.sends({"cpu_percent": cpu}, age_ms=clock.HOUR, agent=web.about())
@@ -302,6 +333,31 @@ def test_the_processes_of_the_moment_come_with_the_alert(web):
     names = [("idle", 0.1), ("busy", 190.0), ("some", 20.0), ("more", 30.0)]
     web.sends({"cpu_percent": 99.0}, processes=[{"pid": 1, "name": name, "cpu_percent": cpu} for name, cpu in names])
     assert [each["name"] for each in web.alerts()[0]["processes"]] == ["busy", "more", "some"]
+
+
+def test_the_number_of_an_open_alert_is_the_newest_and_small_steps_are_not_written(web):
+    def shown():
+        return [(alert["metric_value"], alert["message"]) for alert in web.alerts()]
+    web.sends(disk(91.0)).sends(disk(91.9))
+    assert shown() == [(91.0, "Disk usage of / at 91.0% (threshold: 90%)")]
+    web.sends(disk(93.5))
+    assert shown() == [(93.5, "Disk usage of / at 93.5% (threshold: 90%)")]
+    web.sends(disk(88.0))
+    assert shown() == [(88.0, "Disk usage of / at 88.0% (threshold: 90%)")] and web.events() == [("disk", OPENED)]
+
+
+def test_the_words_of_an_open_alert_are_the_newest(web):
+    for status in ("failed", "failed", "error"):
+        web.sends(services=[service("cron", status)])
+    assert [alert["message"] for alert in web.alerts()] == ["Service cron is error"]
+
+
+def test_a_list_that_somebody_names_is_judged_anew_though_it_is_the_same_list(web):
+    resting = [service("nginx", "stopped")]
+    web.sends(services=resting, agent=web.about())
+    for _ in range(2):
+        web.sends(services=resting, agent=web.about(services_listed=True))
+    assert [alert["object"] for alert in web.alerts()] == ["nginx"]
 
 
 def test_a_threshold_of_ones_own_holds_at_once(hub, web):
@@ -329,6 +385,26 @@ def test_a_server_that_waits_for_approval_alerts_nobody(hub):
             host="localhost")
     waiting.sends({"cpu_percent": 99.0})
     assert waiting.events() == [("cpu", OPENED)]
+
+
+def test_who_is_not_approved_any_more_has_no_alert(hub, web):
+    web.sends({"cpu_percent": 99.0})
+    url = "/api/dashboard/server/" + web.server.row["uuid"]
+    hub.ask("PATCH", url, {"approved": False}, address=inside.HERE, host="localhost")
+    assert web.alerts() == [] and web.server.tally.worst == "" and hub.fleet.unread == 0
+    assert [event for event, _, _ in hub.told] == [OPENED, RECOVERED]
+    web.sends({"cpu_percent": 99.0})
+    assert len(hub.told) == 2
+    hub.ask("PATCH", url, {"approved": True}, address=inside.HERE, host="localhost")
+    web.sends({"cpu_percent": 99.0})
+    assert len(web.alerts()) == 1
+
+
+def test_a_wait_survives_a_clock_that_is_put_back():
+    reading, need = alerts.share("cpu", "", 99, BAR), Need(minutes=10)
+    state, _ = alerts.judge(None, reading, need, START + clock.DAY)
+    state, _ = alerts.judge(state, reading, need, START)
+    assert alerts.judge(state, reading, need, START + 10 * clock.MINUTE)[1] == OPENED
 
 
 # --- severity, acknowledging, status ----------------------------------------------------------------------------------
@@ -380,6 +456,22 @@ def test_a_restart_of_the_hub_forgets_nothing(tmp_path):
         assert web.server.tally[:-1] == counted[:-1] and hub.fleet.unread == unread == 1
         web.sends({"cpu_percent": 99.0, "memory_percent": 99.0})
         assert web.events() == [("cpu", OPENED), ("memory", OPENED)]
+
+
+def test_a_restart_of_the_hub_ends_no_alert_of_restarts(tmp_path):
+    with inside.running(tmp_path / "data") as hub:
+        web = Watched(hub)
+        for count in (0, 1, 5):
+            web.sends(services=[service("app", restarts=count)])
+        now, uuid = hub.now(), web.server.row["uuid"]
+    with inside.running(tmp_path / "data", at=now) as hub:
+        web.hub, web.server = hub, hub.fleet.by_uuid[uuid]
+        for _ in range(3):
+            web.sends(services=[service("app", restarts=5)])
+        assert web.events() == [("restarts", OPENED)]
+        for _ in range(2):
+            web.sends(services=[service("app", restarts=5)])
+        assert web.events() == [("restarts", OPENED), ("restarts", RECOVERED)]
 
 
 # --- late samples -----------------------------------------------------------------------------------------------------
@@ -435,6 +527,36 @@ def test_what_comes_and_goes_is_told_once_and_then_when_it_is_stable(hub, web):
     hub.jobs.remind()
     assert [event for event, _, _ in hub.told][6:] == [RECOVERED]
     assert len({alert["id"] for alert in web.alerts("all")}) == 3
+
+
+def test_what_came_and_went_before_the_clock_was_put_back_does_not_count(hub, web):
+    hub.change_settings({"alert_clear_samples": 1})
+    for _ in range(2):
+        web.sends({"cpu_percent": 99.0}, minutes=1).sends(minutes=1)
+    hub.pass_time(-clock.DAY)
+    for _ in range(2):
+        web.sends({"cpu_percent": 99.0}, minutes=1).sends(minutes=1)
+    assert "flapping" not in [event for event, _, _ in hub.told]
+
+
+def test_what_flapped_before_the_clock_was_put_back_is_told_of_again(hub, web):
+    hub.change_settings({"alert_clear_samples": 1})
+    for _ in range(3):
+        web.sends({"cpu_percent": 99.0}, minutes=1).sends(minutes=1)
+    hub.pass_time(-clock.DAY)
+    hub.jobs.remind()
+    assert [event for event, _, _ in hub.told][5:] == ["flapping", RECOVERED]
+
+
+def test_what_flapped_of_a_server_that_nobody_watches_any_more_is_not_told_later(hub, web):
+    hub.change_settings({"alert_clear_samples": 1})
+    for _ in range(4):
+        web.sends({"cpu_percent": 99.0}, minutes=1).sends(minutes=1)
+    hub.ask("PATCH", "/api/dashboard/server/" + web.server.row["uuid"], {"approved": False}, address=inside.HERE,
+            host="localhost")
+    hub.pass_time(clock.HOUR)
+    hub.jobs.remind()
+    assert hub.told[-1][0] == "flapping"
 
 
 def test_what_flaps_may_have_to_wait_before_it_opens(hub, web):

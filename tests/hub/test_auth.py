@@ -150,6 +150,8 @@ def test_the_command_lines_token_is_taken_whole_or_not_at_all():
     (PROXY, "198.51.100.1, <script>", PROXY),
     (PROXY, "unknown, 198.51.100.1", "198.51.100.1"),
     (PROXY, "2001:DB8:0::1", "2001:db8::1"),
+    (PROXY, "::ffff:198.51.100.1", "198.51.100.1"),
+    (PROXY, "198.51.100.1, ::ffff:127.0.0.5", "198.51.100.1"),
 ])
 def test_the_client_is_the_last_address_that_is_no_proxy_of_ours(peer, forwarded, address):
     environ = {"REMOTE_ADDR": peer}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import sqlite3
@@ -122,7 +123,7 @@ def test_without_room_it_says_how_much_is_needed(data, monkeypatch):
         filled(hub)
         monkeypatch.setattr(backup, "_size", lambda path: 8 << 20)
         monkeypatch.setattr(backup.shutil, "disk_usage", lambda folder: usage)
-        with pytest.raises(HubError, match=r"needs 8 MB in .*, where 65 MB are free"):
+        with pytest.raises(HubError, match=r"needs 9 MB in .*, where 65 MB are free"):
             backup.make(str(data / "smon.db"), str(data / "backups"), NOW, done)
 
 
@@ -355,7 +356,8 @@ def test_damage_that_only_a_look_through_finds_is_told(made):
         root = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'samples_with_details'").fetchone()[0]
     damage(data / "smon.db", root - 1)
     with inside.running(data) as hub:
-        hub.backups.tick()
+        with contextlib.suppress(HubError):  # it may have looked to the end before this returns
+            hub.backups.tick()
         hub.backups._thread.join()
         with pytest.raises(HubError, match="The database is damaged: .* restore a backup. The newest good backup is"):
             hub.backups.tick()

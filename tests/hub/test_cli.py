@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from smon_hub import auth, cli, clock
+from smon_hub import auth, cli, clock, folder
 from smon_hub.folder import Folder, Running
 from tests.hub import inside
 from tests.support import needs
@@ -25,7 +25,7 @@ TOKEN = "smh_" + "0" * 64
 def said(monkeypatch, capsys):
     """said(*arguments) -> (exit status, lines on stdout, lines on stderr) of a command line."""
     monkeypatch.setattr(os, "umask", lambda mode: mode)
-    monkeypatch.setattr(cli, "_log_to_stderr", logging.getLogger("smon").setLevel)
+    monkeypatch.setattr(cli, "log_to_stderr", logging.getLogger("smon").setLevel)
     monkeypatch.setattr(os, "environ", {})
 
     def run(*arguments):
@@ -334,7 +334,8 @@ def test_a_hub_that_does_not_listen_is_a_sentence(said, data, spool, held):
     assert "What runs at %s does not answer as a hub" % url in refused_by(said, data, spool)
 
 
-def test_a_hub_that_has_not_told_where_it_is_is_a_sentence(said, data, spool, held):
+def test_a_hub_that_has_not_told_where_it_is_is_a_sentence(said, data, spool, held, monkeypatch):
+    monkeypatch.setattr(folder, "WAITS", 2)
     assert "The data folder %s is in use by another hub" % data in refused_by(said, data, spool)
 
 

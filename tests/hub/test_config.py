@@ -41,7 +41,7 @@ def test_the_environment_may_name_the_file(ini):
 def test_every_option_can_be_set_in_all_three_ways(ini):
     values = {"host": "h", "port": "1", "data_dir": "d", "database": "f", "backup_dir": "b", "tls_cert": "c",
               "tls_key": "k", "trusted_proxies": "192.0.2.1", "public_url": "https://smon.example:8443/",
-              "local_trust": "Off", "allowed_hosts": "smon.example, Hub", "log_level": "ERROR"}
+              "local_trust": "Off", "hsts": "On", "allowed_hosts": "smon.example, Hub", "log_level": "ERROR"}
     assert set(values) == {option.key for option in OPTIONS} - {"config"}
     by_flags = load([part for key, text in values.items() for part in ("--" + key.replace("_", "-"), text)], {})
     by_environment = load([], {"SMON_" + key.upper(): text for key, text in values.items()})

@@ -262,7 +262,7 @@ def test_a_hub_that_was_stopped_comes_back_with_who_was_seen_when(tmp_path):
         server = hub.server()
         hub.send(server)
         hub.fleet.seen(server, hub.pass_time(clock.MINUTE))
-    with inside.running(tmp_path / "data") as hub:
+    with inside.running(tmp_path / "data", at=START + clock.MINUTE) as hub:
         assert [each.last_seen_at for each in hub.fleet.servers()] == [START + clock.MINUTE]
 
 

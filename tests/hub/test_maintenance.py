@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-from smon_hub import clock
+from smon_hub import clock, silence
 from smon_hub.errors import HubError
 from smon_hub.maintenance import Window, is_open, span, zone_of
 from smon_hub.store import outbox
@@ -158,6 +159,70 @@ def test_a_rise_in_maintenance_is_told_at_its_end(hub):
     assert told(hub) == ["opened"]
     ends(hub)
     assert told(hub) == ["opened", "maintenance_end"]
+
+
+def test_a_group_that_goes_silent_in_its_maintenance_is_told_at_its_end(hub, monkeypatch):
+    monkeypatch.setattr(silence, "time", SimpleNamespace(monotonic=lambda: hub.now() / 1000))
+    hub.silence = silence.Silence(hub.now())
+    for group in ("Shop", "Office"):
+        made = [hub.server(group_name=group) for _ in range(5)]
+        for server in made:
+            hub.send(server)
+            hub.fleet.seen(server, hub.now() + (clock.HOUR if group == "Office" else 0))
+    maintain(hub, scope="group", target="Shop")
+    for _ in range(5):
+        ends(hub, 10)
+    assert told(hub) == [] and len(hub.rows("SELECT * FROM alerts WHERE rule = 'offline'")) == 5
+    ends(hub, 11)
+    assert told(hub) == ["maintenance_end"]
+    assert "5 servers of Shop" in hub.told[0]["message"] and len(hub.told[0]["children"]) == 1
+
+
+def test_who_stays_silent_after_an_outage_is_not_told_of_in_maintenance(hub, monkeypatch):
+    monkeypatch.setattr(silence, "time", SimpleNamespace(monotonic=lambda: hub.now() / 1000))
+    hub.silence = silence.Silence(hub.now())
+    made = [hub.server() for _ in range(10)]
+    for server in made:
+        hub.send(server)
+    ends(hub, 16)
+    maintain(hub, scope="server", target=made[0].row["uuid"])
+    for server in made[1:]:
+        hub.fleet.seen(server, hub.now() + clock.DAY)
+    for _ in range(5):
+        ends(hub, 10)
+    assert told(hub) == ["opened", "recovered"]
+    ends(hub, 11)
+    assert told(hub)[2:] == ["maintenance_end"] and hub.told[2]["server"]["uuid"] == made[0].row["uuid"]
+
+
+def test_what_flapped_and_stays_bad_is_told_of_after_the_maintenance(hub):
+    server = hub.server()
+    hub.change_settings({"alert_clear_samples": 1})
+    for _ in range(5):
+        hub.send(server, {"cpu_percent": 99.0})
+        hub.send(server)
+    hub.send(server, {"cpu_percent": 99.0})
+    before = told(hub)
+    maintain(hub)
+    ends(hub, 45)
+    assert told(hub) == before and before[-1] == "flapping"
+    ends(hub, 16)
+    assert told(hub) == before + ["maintenance_end"]
+
+
+def test_nothing_is_repeated_escalated_or_said_to_flap_in_maintenance(hub):
+    server, busy = hub.server(), hub.server()
+    hub.send(server, {"cpu_percent": 99.0})
+    maintain(hub, 600)
+    hub.change_settings({"alert_clear_samples": 1})
+    for _ in range(6):
+        hub.send(busy, {"cpu_percent": 99.0})
+        hub.send(busy)
+    ends(hub, 599)
+    assert told(hub) == ["opened"]
+    ends(hub, 2)
+    ends(hub, 1)
+    assert sorted(told(hub)) == ["escalated", "opened", "repeat"]
 
 
 def test_a_window_is_about_its_servers_only(hub):

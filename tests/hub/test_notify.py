@@ -8,14 +8,15 @@ import logging
 import random
 import socket
 import threading
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings as hypothesis_settings, strategies
 
-from smon_hub import clock, notify, outbound
+from smon_hub import clock, notify, outbound, silence
 from smon_hub.channels import KINDS
 from smon_hub.outbound import DeliveryError, Rules, Way
-from smon_hub.store import channels, outbox
+from smon_hub.store import channels, outbox, servers
 from tests.hub import inside
 from tests.hub.inside import START
 from tests.support.processes import free_port, until
@@ -211,6 +212,48 @@ def test_a_channel_that_was_changed_is_tried_at_once(hub_inside, receiver):
     assert outcomes(hub_inside) == ["sent"]
 
 
+class PartlyReached:
+    """Takes the place of a kind's sender: of a message's recipients, "slow" is reached later than "quick"."""
+
+    def __init__(self, monkeypatch):
+        self.told, self.is_slow = [], True
+        monkeypatch.setitem(KINDS, "slack", KINDS["slack"]._replace(send=self))
+
+    def __call__(self, way, config, kept, to, message):
+        reached = [name for name in to or ["quick", "slow"] if name == "quick" or not self.is_slow]
+        self.told += [(name, row.event["event"], row.event["alert_id"]) for row in message.rows for name in reached]
+        if "slow" not in reached:
+            raise DeliveryError("slow was refused.", left=["slow"])
+        return ""
+
+
+def test_a_recovery_is_told_to_all_although_the_opening_still_waits_for_some(hub_inside, monkeypatch):
+    receivers = PartlyReached(monkeypatch)
+    channel(hub_inside, "slack")
+    happen(hub_inside, event())
+    work_off(hub_inside)
+    receivers.is_slow = False
+    happen(hub_inside, event("recovered"))
+    work_off(hub_inside, clock.MINUTE)
+    assert outcomes(hub_inside) == ["sent", "sent"]
+    assert [word for name, word, _ in receivers.told if name == "quick"] == ["opened", "recovered"]
+    assert [word for name, word, _ in receivers.told if name == "slow"] == ["opened", "recovered"]
+
+
+def test_a_digest_does_not_overtake_what_still_waits_for_some(hub_inside, monkeypatch):
+    receivers = PartlyReached(monkeypatch)
+    channel(hub_inside, "slack")
+    happen(hub_inside, event())
+    work_off(hub_inside)
+    receivers.is_slow = False
+    happen(hub_inside, event("recovered"), *(event(alert_id=number) for number in range(20, 40)))
+    for _ in range(3):
+        work_off(hub_inside, 2 * clock.MINUTE)
+    assert set(outcomes(hub_inside)) == {"sent"}
+    assert [word for name, word, alert_id in receivers.told if (name, alert_id) == ("slow", 1)] == [
+        "opened", "recovered"]
+
+
 # --- fewer messages ---------------------------------------------------------------------------------------------------
 
 def test_what_was_over_before_it_could_be_told_is_one_message(hub_inside, receiver):
@@ -306,6 +349,43 @@ def test_kinds_that_know_single_messages_only_get_them_all(hub_inside, monkeypat
     happen(hub_inside, *(event(alert_id=number) for number in range(30)), event("recovered", alert_id=3))
     work_off(hub_inside)
     assert len(titles) == 31
+
+
+def test_what_waits_is_not_read_anew_for_each_single_message(hub_inside, receiver, monkeypatch):
+    reads = []
+    waiting = outbox.waiting
+    monkeypatch.setattr(outbox, "waiting", lambda db, number: reads.append(number) or waiting(db, number))
+    channel(hub_inside, "pagerduty", url=receiver.url, routing_key="rk")
+    happen(hub_inside, *(event(alert_id=number) for number in range(250)))
+    work_off(hub_inside)
+    assert (len(receiver.posts), set(outcomes(hub_inside))) == (250, {"sent"})
+    assert len(reads) == 4
+
+
+def test_servers_that_go_silent_at_once_are_one_message_for_each_kind_of_channel(hub_inside, monkeypatch):
+    """From the sweep over a thousand servers to the receivers."""
+    told = []
+
+    def take(way, config, kept, to, message):
+        told.append((config["name"], message.title, len(message.rows)))
+        return ""
+    for name in KINDS:
+        monkeypatch.setitem(KINDS, name, KINDS[name]._replace(send=take))
+        channel(hub_inside, name, name=name)
+    monkeypatch.setattr(silence, "time", SimpleNamespace(monotonic=lambda: hub_inside.now() / 1000))
+    hub_inside.silence = silence.Silence(hub_inside.now())
+    first = hub_inside.server()
+    hub_inside.send(first)
+    rows = [dict(first.row, uuid=str(number)) for number in range(999)]
+    for row, row_id in zip(rows, hub_inside.engine.write(lambda db: [servers.add(db, row) for row in rows])):
+        hub_inside.fleet.add(dict(row, id=row_id)).put(sample=first.sample)
+    for _ in range(20):
+        hub_inside.pass_time(clock.MINUTE)
+        hub_inside.jobs.listen()
+        hub_inside.delivery.work_off()
+    assert sum(server.tally.silent for server in hub_inside.fleet.servers()) == 1_000
+    assert sorted(name for name, _, _ in told) == sorted(KINDS)
+    assert {(title[:9], count) for _, title, count in told} == {("CRITICAL:", 1)}
 
 
 def test_a_digest_that_a_receiver_fails_on_does_not_hold_up_what_others_say(hub_inside, monkeypatch):
@@ -423,6 +503,17 @@ def test_a_receiver_that_dribbles_is_cut_off(hub_inside, monkeypatch):
             hub_inside.delivery.wake()
             return hub_inside.rows("SELECT error FROM outbox WHERE error IS NOT NULL")
         assert "took too long" in until(is_over, "The end of the attempt")[0][0]
+
+
+def test_a_thread_that_can_not_start_does_not_silence_its_channel(hub_inside, monkeypatch):
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
+    done = threading.Event()
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError):
+            hub_inside.delivery._begin(1, done.set)
+    assert hub_inside.delivery._begin(1, done.set) and done.wait(10)
 
 
 def test_an_answer_without_end_is_read_up_to_a_limit(hub_inside):
@@ -629,6 +720,50 @@ def test_alertmanager_is_told_that_the_old_severity_ended(hub_inside, receiver):
     work_off(hub_inside, clock.MINUTE)
     assert [(alert["labels"]["severity"], alert["endsAt"][:16]) for alert in receiver.posts[-1].json] == [
         ("warning", "2026-11-22T10:01"), ("critical", "2026-12-22T10:01")]
+
+
+def test_alertmanager_is_told_the_end_of_what_it_was_told_whatever_changed_meanwhile(hub_inside, receiver):
+    """As when a rise fell into maintenance, or the server was put into another group."""
+    opened, = sent(hub_inside, receiver, "alertmanager", event(severity="warning")).json
+    happen(hub_inside, event("recovered", at=START + clock.HOUR, server=dict(SERVER, group_name="Lab")))
+    work_off(hub_inside, clock.HOUR)
+    ended, = receiver.posts[-1].json
+    assert opened["labels"] == ended["labels"] and ended["endsAt"] == "2026-11-22T11:00:00.000Z"
+
+
+def maintained(hub):
+    """A server whose CPU alert is open when its maintenance ends."""
+    server = hub.server(group_name="Shop")
+    body = {"name": "Patches", "kind": "once", "starts_at": clock.iso(hub.now()), "minutes": 60}
+    assert hub.ask("POST", "/api/dashboard/maintenance", body, address=inside.HERE, host="localhost").status == 201
+    hub.send(server, {"cpu_percent": 99.0})
+    hub.pass_time(61 * clock.MINUTE)
+    hub.jobs.listen()
+    hub.jobs.remind()
+    hub.delivery.work_off()
+    return server
+
+
+def test_pagerduty_is_told_what_is_still_open_after_maintenance_and_its_end(hub_inside, receiver):
+    channel(hub_inside, "pagerduty", url=receiver.url, routing_key="rk")
+    server = maintained(hub_inside)
+    for _ in range(2):
+        hub_inside.send(server)
+    work_off(hub_inside, clock.MINUTE)
+    first, last = [post.json for post in receiver.posts]
+    assert (first["event_action"], last["event_action"]) == ("trigger", "resolve")
+    assert first["dedup_key"] == last["dedup_key"]
+    assert (first["payload"]["class"], first["payload"]["group"]) == ("cpu", "Shop")
+
+
+def test_alertmanager_is_told_what_is_still_open_after_maintenance_and_others_once(hub_inside, receiver):
+    channel(hub_inside, "alertmanager", url=receiver.url)
+    channel(hub_inside, "webhook", url=receiver.url + "/hook")
+    maintained(hub_inside)
+    summary, = [post.json for post in receiver.posts if post.path == "/hook"]
+    (alert,), = [post.json for post in receiver.posts if post.path != "/hook"]
+    assert (alert["labels"]["alertname"], alert["labels"]["severity"]) == ("cpu", "critical")
+    assert summary["event"] == "maintenance_end" and "each" not in summary["events"][0]
 
 
 @pytest.mark.parametrize("protocol", ["udp", "tcp", "tls"])

@@ -107,3 +107,10 @@ def test_the_schema_tells_every_setting_with_its_type_bounds_and_sentence():
     assert rows["data_retention_days"] == {
         "key": "data_retention_days", "type": "int", "default": 30, "text": "Days to keep samples.",
         "group": "Retention", "min": 1, "max": 3650, "choices": [], "secret": False}
+
+
+def test_a_password_is_taken_as_it_was_typed_and_other_texts_without_the_blanks_around_them():
+    typed = settings.clean({"alert_email_smtp_password": " hush ", "alert_email_smtp_host": " mail.example ",
+                            "dead_man_url": " https://watch.example/x "})
+    assert typed == {"alert_email_smtp_password": " hush ", "alert_email_smtp_host": "mail.example",
+                     "dead_man_url": "https://watch.example/x"}

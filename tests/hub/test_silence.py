@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from smon_hub import clock, selfcheck, silence
+from smon_hub import clock, ledger, selfcheck, silence
 from smon_hub.jobs import Run
-from smon_hub.store import events, outbox
+from smon_hub.store import events, outbox, servers as store_servers
 from tests.hub import inside
 from tests.hub.inside import HERE
 
@@ -102,6 +102,29 @@ def test_a_server_that_may_be_off_is_a_line_only(hub):
     assert len(hub.told) == 1
 
 
+def test_people_may_say_of_a_silent_server_that_it_may_be_off(hub):
+    server, = servers(hub, 1)
+    passes(hub, 16)
+    for may_be_off, worst in ((True, ""), (False, "critical")):
+        patch(hub, "/api/dashboard/server/" + server.row["uuid"], {"may_be_off": may_be_off})
+        assert server.tally.worst == worst
+    assert [(message["event"], message["severity"]) for message in hub.told] == [
+        ("opened", "critical"), ("severity", "info"), ("severity", "critical")]
+
+
+def test_a_sign_of_life_while_the_sweep_waits_for_the_writer_is_seen(hub, monkeypatch):
+    server, gone = servers(hub, 2)
+    write = ledger.write
+
+    def late(*arguments):
+        hub.fleet.seen(server, hub.now())
+        hub.engine.write(lambda db: store_servers.remove(db, gone.row["id"]))
+        return write(*arguments)
+    monkeypatch.setattr(ledger, "write", late)
+    passes(hub, 16)
+    assert told(hub) == [] and hub.rows("SELECT * FROM alerts") == []
+
+
 def test_a_server_that_never_sent_anything_is_not_missed(hub):
     hub.server()
     passes(hub, 60)
@@ -143,6 +166,36 @@ def test_a_jump_of_the_clock_gives_everyone_the_whole_limit_again(hub, monkeypat
         assert told(hub) == [("opened", "offline", "")]
 
 
+def put_back(hub, monkeypatch, hours):
+    """The wall clock of the hub is put back, the machine's goes on."""
+    machine = hub.now() - hub.pass_time(-hours * clock.HOUR)
+    monkeypatch.setattr(silence, "time", SimpleNamespace(monotonic=lambda: (hub.now() + machine) / 1000))
+
+
+def test_a_clock_that_is_put_back_brings_nobody_back_and_hides_nobody(hub, monkeypatch):
+    silent, server = servers(hub, 2)
+    keep_alive(hub, server)
+    passes(hub, 20)
+    hub.fleet.seen(server, hub.now() + clock.HOUR)
+    server.last_seen_at = hub.now()
+    put_back(hub, monkeypatch, 3)
+    passes(hub, 1)
+    assert told(hub) == [("opened", "offline", "")]
+    assert silent.status(hub.now(), 15) == "offline" and server.status(hub.now(), 15) == "online"
+    passes(hub, 16)
+    assert told(hub) == [("opened", "offline", "")] * 2
+
+
+def test_a_hub_that_starts_with_a_clock_put_back_still_notices_who_falls_silent(tmp_path, monkeypatch):
+    with inside.running(tmp_path / "data") as hub:
+        servers(hub, 1)
+        now = hub.now() - clock.DAY
+    with inside.running(tmp_path / "data", at=now) as hub:
+        follow_wall_clock(hub, monkeypatch)
+        passes(hub, 17)
+        assert len(still_open(hub, "offline")) == 1
+
+
 # --- many -------------------------------------------------------------------------------------------------------------
 
 def test_many_that_go_together_are_one_message(hub):
@@ -182,6 +235,14 @@ def test_an_outage_of_one_group_leaves_the_others_alone_and_of_all_is_one(hub):
     assert told(hub) == [("opened", "group_outage", "Shop")]
 
 
+def test_an_outage_of_one_large_group_bears_its_name(hub):
+    servers(hub, 5, "Shop")
+    for server in servers(hub, 5, "Office"):
+        keep_alive(hub, server)
+    passes(hub, 16)
+    assert told(hub) == [("opened", "group_outage", "Shop")]
+
+
 def test_an_outage_of_all_groups_is_one_message(hub):
     servers(hub, 4, "Shop")
     servers(hub, 4, "Office")
@@ -210,10 +271,10 @@ def test_who_stays_silent_after_the_others_came_back_is_told_of(hub):
 
 
 def test_a_thousand_silent_servers_are_one_message(hub):
-    for _ in range(1000):
-        server = hub.fleet.add(dict(hub.fleet.servers()[0].row, id=len(hub.fleet.by_uuid) + 1, uuid=str(
-            len(hub.fleet.by_uuid)))) if hub.fleet.by_uuid else servers(hub, 1)[0]
-        server.put(sample=hub.fleet.servers()[0].sample)
+    first, = servers(hub, 1)
+    rows = [dict(first.row, uuid=str(number)) for number in range(999)]
+    for row, row_id in zip(rows, hub.engine.write(lambda db: [store_servers.add(db, row) for row in rows])):
+        hub.fleet.add(dict(row, id=row_id)).put(sample=first.sample)
     passes(hub, 16)
     assert told(hub) == [("opened", "group_outage", "Default")]
     assert sum(server.tally.silent for server in hub.fleet.servers()) == 1000
@@ -244,6 +305,31 @@ def test_a_critical_alert_is_escalated_and_repeated_until_it_is_acknowledged(hub
     patch(hub, "/api/dashboard/alerts", {"alert_id": alert["id"], "note": "On it."})
     minutes_pass(hub, 2000)
     assert len(hub.told) == 3
+
+
+def test_escalation_does_not_wait_for_the_repeats_to_end(hub):
+    hub.change_settings({"alert_escalate_minutes": 300, "alert_repeat_critical_hours": 1})
+    opened(hub)
+    for _ in range(10):
+        minutes_pass(hub, 31)
+    assert [event for event, _, _ in told(hub)] == ["opened"] + ["repeat"] * 5 + ["escalated"]
+
+
+def test_repeats_go_on_after_the_clock_was_put_back(hub):
+    opened(hub, 91.0)
+    hub.pass_time(-30 * clock.DAY)
+    minutes_pass(hub, 1)
+    minutes_pass(hub, 23 * 60)
+    assert told(hub)[1:] == [("repeat", "cpu", "")]
+    minutes_pass(hub, 61)
+    assert told(hub)[2:] == [("repeat", "cpu", "")]
+
+
+def test_a_clock_that_is_corrected_by_a_little_repeats_nothing(hub):
+    opened(hub)
+    hub.pass_time(-2 * clock.SECOND)
+    hub.jobs.remind()
+    assert len(hub.told) == 1
 
 
 def test_a_warning_is_repeated_after_a_day_and_never_escalated(hub):
@@ -284,7 +370,8 @@ def test_a_job_that_fails_alerts_until_it_works_again(hub):
 
 
 def test_messages_that_wait_for_too_long_and_a_full_disk_alert(hub, monkeypatch):
-    monkeypatch.setattr(selfcheck.shutil, "disk_usage", lambda path: SimpleNamespace(total=100, free=4))
+    usage = SimpleNamespace(total=100, free=4)
+    monkeypatch.setattr(selfcheck, "shutil", SimpleNamespace(disk_usage=lambda path: usage))
     monkeypatch.setattr(selfcheck.outbox, "oldest_waiting", lambda db: hub.now() - 16 * clock.MINUTE)
     hub.jobs.check_self()
     assert [(message["rule"], message["severity"]) for message in hub.told] == [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -173,6 +174,16 @@ def test_without_rights_it_says_what_to_do(tmp_path):
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
     assert done.returncode == 2
     assert "needs root" in done.stdout and "--user" in done.stdout and "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize("folder", ["opt/smon", "opt/smon/agent", "etc/smon"])
+def test_root_places_nothing_where_another_user_could_replace_it(tmp_path, folder):
+    if os.name == "nt" or os.geteuid() != 0:
+        needs.system("Only root can give a folder away.")
+    (tmp_path / folder).mkdir(parents=True)
+    os.chown(str(tmp_path / folder), 65534, 65534)
+    assert "/%s belongs to user 65534" % folder in run("--root", tmp_path, status=2)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 WINDOWS = {"ProgramFiles": r"C:\Program Files", "ProgramData": r"C:\ProgramData",

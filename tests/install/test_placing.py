@@ -58,6 +58,15 @@ def test_a_deleted_file_comes_back(root):
     assert place(root, b"one").changed
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets few make links.")
+def test_a_link_that_somebody_left_in_the_way_is_not_followed(root):
+    (root / "victim").write_bytes(b"theirs")
+    (root / "etc/unit.part").symlink_to(root / "victim")
+    place(root, b"one")
+    assert (root / "victim").read_bytes() == b"theirs" and not (root / "etc/unit").is_symlink()
+    assert (root / "etc/unit").read_bytes() == b"one"
+
+
 def test_removal_takes_what_was_placed_and_saves_what_was_edited(root):
     place(root, b"one")
     place(root, b"one", PROGRAMS / "program.py")

@@ -72,6 +72,23 @@ def test_an_upgrade_leaves_nothing_of_the_older_one(tmp_path):
     assert not unpack.unpack(newer, target)
 
 
+def test_one_that_was_interrupted_is_done_again(tmp_path, monkeypatch):
+    target, move = tmp_path / "programs", unpack.shutil.move
+    target.mkdir()
+    made = wheel(tmp_path, "1", "psutil-1.dist-info/METADATA", "psutil.libs/a.so", "psutil/a.py")
+
+    def moved(path, place):
+        if list(target.glob("psutil*")):
+            raise OSError("The stick was pulled.")
+        move(path, place)
+    monkeypatch.setattr(unpack.shutil, "move", moved)
+    with pytest.raises(OSError):
+        unpack.unpack(made, target)
+    monkeypatch.undo()
+    assert unpack.unpack(made, target)
+    assert sorted(path.name for path in target.iterdir()) == ["psutil", "psutil-1.dist-info", "psutil.libs"]
+
+
 def test_a_wheel_can_not_leave_the_folder(tmp_path):
     target = tmp_path / "programs"
     target.mkdir()

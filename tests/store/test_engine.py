@@ -472,3 +472,12 @@ def test_a_copy_of_the_file_and_its_log_is_a_whole_database(engine, path, tmp_pa
     for suffix in ("", "-wal"):
         shutil.copyfile(path + suffix, str(tmp_path / "copy.db") + suffix)
     assert keys(str(tmp_path / "copy.db")) == ["a"]
+
+
+@pytest.mark.parametrize("trouble, damaged", [(sqlite3.OperationalError("database or disk is full"), False),
+                                              (sqlite3.OperationalError("attempt to write a readonly database"), False),
+                                              (sqlite3.DatabaseError("database disk image is malformed"), True)])
+def test_only_a_damaged_file_is_one_to_restore(path, trouble, damaged):
+    found = Engine(path).unusable(trouble)
+    assert found.damaged is damaged
+    assert ("Restore a backup" in str(found)) is damaged and ("as it was" in str(found)) is not damaged

@@ -81,7 +81,7 @@ def test_tallies_tell_which_is_the_younger(engine, server):
 
 def test_a_removed_server_takes_its_alerts_and_lines_out_of_every_answer(engine, server):
     alert = put(engine, server)
-    engine.write(lambda db: events.ring(db, alert.id, server, WARNING, "Disk", 5))
+    engine.write(lambda db: events.ring(db, alert.id, server, "opened", WARNING, "Disk", 5))
     engine.write(lambda db: (events.lose(db, server, 9), servers.remove(db, server)))
     db = engine.read()
     assert events.listed(db, "all") == events.notifications(db, 50) == events.by_ids(db, [alert.id]) == []
@@ -101,7 +101,7 @@ def test_what_is_past_its_keep_goes_and_open_alerts_stay_whatever_their_age(engi
 
 def test_old_lines_of_the_bell_go_in_slices(engine, server):
     for at in range(5):
-        engine.write(lambda db: events.ring(db, None, server, WARNING, "x", at))
+        engine.write(lambda db: events.ring(db, None, server, "info", WARNING, "x", at))
     assert [engine.write(lambda db: events.drop_old_notifications(db, 4, 3)) for _ in range(3)] == [3, 1, 0]
 
 
@@ -120,10 +120,10 @@ def test_an_alert_with_its_history(engine, server):
 def test_the_worst_of_late_samples_is_kept_with_its_span(engine, server):
     for value, at in ((91.0, 50), (97.0, 40), (93.0, 30)):
         engine.write(lambda db: events.keep_peak(db, server, ("cpu", ""), value, 90, at, 100))
-    assert engine.write(lambda db: events.settled_peaks(db, 99)) == {}
-    assert engine.write(lambda db: events.settled_peaks(db, 100)) == {server: [{
+    assert engine.write(lambda db: events.settled_peaks(db, 109, 10)) == {}
+    assert engine.write(lambda db: events.settled_peaks(db, 110, 10)) == {server: [{
         "rule": "cpu", "object": "", "value": 97.0, "threshold": 90.0, "at": 40, "first_at": 30, "last_at": 50}]}
-    assert engine.write(lambda db: events.settled_peaks(db, 100)) == {}
+    assert engine.write(lambda db: events.settled_peaks(db, 110, 10)) == {}
 
 
 @pytest.mark.parametrize("query", [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smon_hub.store import channels, options, outbox
+from smon_hub.store import channels, events, options, outbox
 
 NOW = 1_795_341_600_000
 SERVER = {"id": 1, "uuid": "u", "hostname": "h", "display_name": "H", "ip_address": "", "group_name": "Shop"}
@@ -48,6 +48,9 @@ def told(db, channel):
     ({"escalation": True, "severities": []}, event("escalated"), True),
     ({"kind": "pagerduty"}, event("late_summary", None), False),
     ({"kind": "webhook"}, event("late_summary", None), True),
+    ({"kind": "pagerduty", "severities": ["info"]}, event("info", severity="info"), False),
+    ({"kind": "alertmanager", "severities": ["info"]}, event("late_summary", severity="info"), False),
+    ({"kind": "pagerduty", "severities": ["info"]}, event(severity="info"), True),
 ])
 def test_a_channel_is_told_what_it_listens_to(engine, db, add_channel, columns, news, wanted):
     number = add_channel(**columns)
@@ -165,3 +168,24 @@ def test_only_settled_messages_are_dropped(engine, db, add_channel):
     engine.write(lambda db: outbox.settle(db, rows[1:2], "given_up", NOW + 10))
     assert engine.write(lambda db: outbox.drop(db, NOW + 5, 10)) == 1
     assert [row["outcome"] for row in outbox.log(db, number, 10)] == [None, "given_up"]
+
+
+def test_the_newest_message_about_an_open_alert_is_kept_so_that_its_end_is_told_in_its_thread(engine, db, add_channel):
+    number = add_channel()
+    alert = engine.write(lambda db: events.add(db, 1, "cpu", "", events.CRITICAL, NOW, NOW, opened_at=NOW))
+    happen(engine, event(alert_id=alert.id), event("repeat", alert_id=alert.id))
+    first, last = outbox.waiting(db, number)
+    engine.write(lambda db: outbox.settle(db, [first, last], "sent", NOW))
+    assert [engine.write(lambda db: outbox.drop(db, NOW + 1, 10)) for _ in range(2)] == [1, 0]
+    happen(engine, event("recovered", alert_id=alert.id))
+    assert [row.thread for row in outbox.waiting(db, number)] == [first.thread]
+    engine.write(lambda db: events.change(db, alert, ended_at=NOW))
+    assert engine.write(lambda db: outbox.drop(db, NOW + 1, 10)) == 1
+
+
+def test_channels_that_know_single_alerts_are_told_of_each_and_the_others_once(engine, db, add_channel):
+    hook, pager = add_channel(), add_channel("pagerduty")
+    each = [event("maintenance_end", alert_id=number) for number in (1, 2)]
+    happen(engine, event("maintenance_end", None, each=each))
+    assert [row.event["alert_id"] for row in outbox.waiting(db, hook)] == [None]
+    assert [row.event["alert_id"] for row in outbox.waiting(db, pager)] == [1, 2]

@@ -6,6 +6,7 @@ runs in it binds to 127.0.0.1 and a free port; alone, it has a loopback of its o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ from tests.support.processes import until
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")) / "smon-tests" / "bookworm"
 PACKAGES = "systemd,systemd-sysv,dbus,python3"
-BOOT_SECONDS, COMMAND_SECONDS = 60, 120
+BOOT_SECONDS, COMMAND_SECONDS = 120, 120
 
 
 def root_tree(target: Path) -> Path:
@@ -108,7 +109,8 @@ class Machine:
         if self._nspawn is None:
             return
         if self._init and self._nspawn.poll() is None:
-            os.kill(self._init, signal.SIGRTMIN + 4)
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself
+                os.kill(self._init, signal.SIGRTMIN + 4)
         try:
             self._nspawn.wait(BOOT_SECONDS)
         except subprocess.TimeoutExpired:
