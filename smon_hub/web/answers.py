@@ -56,7 +56,8 @@ ALERT = _object(
 NOTIFICATION = _object(
     id=COUNT, alert_id={"type": ["integer", "null"]}, timestamp=TIME, channel=TEXT, message=TEXT, is_read=FLAG,
     event=TEXT, server_id=MAYBE_TEXT, severity=TEXT, alert_type=MAYBE_TEXT, object=MAYBE_TEXT,
-    metric_value=MAYBE_NUMBER, threshold_value=MAYBE_NUMBER, hostname=MAYBE_TEXT, display_name=MAYBE_TEXT, ip_address=MAYBE_TEXT)
+    metric_value=MAYBE_NUMBER, threshold_value=MAYBE_NUMBER, hostname=MAYBE_TEXT, display_name=MAYBE_TEXT,
+    ip_address=MAYBE_TEXT)
 BENCHMARK = _object(sample_count=COUNT, first_at=MAYBE_TIME, last_at=MAYBE_TIME, **{
     "%s_%s" % (subject, word): MAYBE_NUMBER for subject in ("cpu", "mem", "swap", "proc", "thread")
     for word in ("min", "max", "avg", "p95")})
