@@ -25,8 +25,9 @@ def login(hub: Hub, onward: str, name: str = "", wrong: Optional[HubError] = Non
 
     onward: where to go then, checked. name: as it was typed. wrong: what came of the last try.
     """
-    page = hub.assets.page("login.html" if hub.accounts.users else "setup.html", next=_text(onward), name=_text(name),
-                           message=_text(wrong.sentence if wrong else ""))
+    form, title = ("login.html", "Log in") if hub.accounts.users else ("setup.html", "First account")
+    page = _panel(hub, form, "login", title, next=_text(onward), name=_text(name),
+                  message=_text(wrong.sentence if wrong else ""))
     return File(HTML, page, status=wrong.status if wrong else 200)
 
 
@@ -62,5 +63,11 @@ def _text(words: str) -> str:
 
 def error(hub: Hub, refusal: HubError) -> bytes:
     """A refusal for a person who followed a link."""
-    return hub.assets.page("error.html", title=html.escape(refusal.code.replace("_", " ").capitalize()),
-                           message=html.escape(refusal.sentence))
+    title = _text(refusal.code.replace("_", " ").capitalize())
+    return _panel(hub, "error.html", "error", title, title=title, message=_text(refusal.sentence))
+
+
+def _panel(hub: Hub, template: str, kind: str, page_title: str, **words: str) -> bytes:
+    """A page of one panel that works without script: a template in the frame that all of them share."""
+    content = hub.assets.page(template, **words).decode("utf-8")
+    return hub.assets.page("panel.html", title=page_title, kind=kind, content=content)

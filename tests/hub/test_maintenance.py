@@ -10,7 +10,6 @@ import pytest
 from smon_hub import clock, silence
 from smon_hub.errors import HubError
 from smon_hub.maintenance import Window, is_open, span, zone_of
-from smon_hub.store import outbox
 from tests.hub import inside
 from tests.hub.inside import HERE
 from tests.support import needs
@@ -84,15 +83,8 @@ def test_a_zone_that_is_not_known_is_refused_with_a_sentence(name):
 # --- a hub in maintenance ---------------------------------------------------------------------------------------------
 
 @pytest.fixture
-def hub(hub_inside, monkeypatch):
-    hub_inside.told = []
-    add = outbox.add
-
-    def note(db, messages, now):
-        hub_inside.told += messages
-        add(db, messages, now)
-    monkeypatch.setattr(outbox, "add", note)
-    return hub_inside
+def hub(telling_hub):
+    return telling_hub
 
 
 def maintain(hub, minutes=60, **members):

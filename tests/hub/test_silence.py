@@ -8,23 +8,16 @@ import pytest
 
 from smon_hub import clock, ledger, selfcheck, silence
 from smon_hub.jobs import Run
-from smon_hub.store import events, outbox, servers as store_servers
+from smon_hub.store import events, servers as store_servers
 from tests.hub import inside
 from tests.hub.inside import HERE
 
 
 @pytest.fixture
-def hub(hub_inside, monkeypatch):
-    """A hub whose machine's clock moves with the wall clock, and which notes what it tells the channels."""
-    hub_inside.told = []
-    add = outbox.add
-
-    def note(db, messages, now):
-        hub_inside.told += messages
-        add(db, messages, now)
-    monkeypatch.setattr(outbox, "add", note)
-    follow_wall_clock(hub_inside, monkeypatch)
-    return hub_inside
+def hub(telling_hub, monkeypatch):
+    """A hub whose machine's clock moves with the wall clock."""
+    follow_wall_clock(telling_hub, monkeypatch)
+    return telling_hub
 
 
 def follow_wall_clock(hub, monkeypatch):
