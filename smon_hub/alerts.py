@@ -34,8 +34,9 @@ AUTOMATIC = {"enabled", "enabled-runtime", "auto", "automatic", "automatic (dela
 class Rule(NamedTuple):
     """says, over: the message of the problem and of its end, filled from a Reading.
 
-    samples: bad ones in a row before it opens. clears: good ones before it ends. patient: people may ask for more
-    (alert_for_samples, alert_for_minutes). sampled: each sample tells whether it holds.
+    samples: bad ones in a row before it opens, and minutes between the first and the last of them. clears: good ones
+    before it ends. patient: people may ask for more (alert_for_samples, alert_for_minutes). sampled: each sample tells
+    whether it holds.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Rule(NamedTuple):
     over: str
     unit: str = ""
     samples: int = 1
+    minutes: int = 0
     clears: int = 2
     patient: bool = False
     sampled: bool = True
@@ -64,7 +66,7 @@ RULES = (
          "Service %(object)s has stopped restarting"),
     Rule("reboot", "Restarted%(detail)s", "Up since its restart"),
     Rule("clock_skew", "Its clock differs by %(value)d s from the hub's (threshold: %(threshold)g s)",
-         "Its clock agrees with the hub's", "s", samples=2),
+         "Its clock agrees with the hub's", "s", samples=2, minutes=1),
     Rule("agent", "Agent: %(detail)s", "The agent reports no more trouble"),
     Rule("offline", "No sign of life since %(detail)s", "Back after a silence since %(detail)s", clears=1),
     Rule("group_outage", "%(value)d servers of %(object)s went silent together, since %(detail)s",
@@ -145,7 +147,7 @@ def _wait(state: Optional[State], reading: Optional[Reading], need: Need, now: i
     return State(reading.raises, waiting.since_at), OPENED
 
 
-_NEEDS = {rule.key: Need(rule.samples, 0, rule.clears) for rule in RULES if not rule.patient}
+_NEEDS = {rule.key: Need(rule.samples, rule.minutes, rule.clears) for rule in RULES if not rule.patient}
 
 
 def need(rule: str, settings: Mapping[str, Any]) -> Need:

@@ -300,6 +300,13 @@ def test_a_clock_that_differs_alerts_with_the_second_sample(web, ahead_s):
     assert web.alerts() == []
 
 
+def test_samples_of_one_moment_tell_nothing_of_the_clock(web):
+    """The hub's own clock may just have been put right."""
+    for _ in range(3):
+        web.sends(age_ms=-clock.HOUR, agent=web.about(), minutes=0)
+    assert web.events() == []
+
+
 @pytest.mark.parametrize("ages_s", [(120, 300), (7_000, 3_000), (400, 61)])
 def test_samples_that_had_to_wait_tell_nothing_of_the_clock(web, ages_s):
     web.sends(agent=web.about())
