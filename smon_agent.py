@@ -1974,8 +1974,9 @@ class Sender:
         if answer.get("config_pending") is True:
             self._config_pending = True
             self.wake.set()
-        if "newest_at" in answer and abs(self.hub.skew_seconds) < SKEW_SECONDS:
-            newest_at = answer["newest_at"]
+        had = "previous_at" if "previous_at" in answer else "newest_at"  # of a hub that just got a sample: before that
+        if had in answer and abs(self.hub.skew_seconds) < SKEW_SECONDS:
+            newest_at = answer[had]
             if (newest_at is None or isinstance(newest_at, str)) and self._spool.refill(newest_at):
                 self.wake.set()
         if self.hub.is_ours:

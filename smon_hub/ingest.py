@@ -64,12 +64,15 @@ _Stored = Tuple[List[Optional[_State]], Optional[ledger.Verdict]]  # what became
 
 def sample(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> "Future[Dict[str, Any]]":
     """Store one clean payload (bodies.SAMPLE). The future's value is the answer; it settles after the commit."""
-    return samples(hub, server, [payload], now, lambda results: {**results[0], **greeting(hub, server)})
+    return samples(hub, server, [payload], now,
+                   lambda results, before: {**results[0], **greeting(hub, server), **before})
 
 
 def samples(hub: Hub, server: Server, payloads: List[Dict[str, Any]], now: int,
-            answer: Callable[[List[Dict[str, Any]]], Any], seen_at: Optional[int] = None) -> "Future[Any]":
-    """Store clean payloads in their order, in one transaction. answer(results) becomes the future's value.
+            answer: Callable[[List[Dict[str, Any]], Dict[str, Any]], Any],
+            seen_at: Optional[int] = None) -> "Future[Any]":
+    """Store clean payloads in their order, in one transaction. answer(results, before) becomes the future's
+    value; before: what the hub had of the server until then, so that an agent sees what a restored one has lost.
 
     seen_at: the sign of life that they are, when that is not now.
     """
@@ -78,12 +81,13 @@ def samples(hub: Hub, server: Server, payloads: List[Dict[str, Any]], now: int,
 
     def after(done: _Stored) -> Any:
         stored, verdict = done
+        before = {"previous_at": _moment(server.sample)}
         hub.fleet.seen(server, now if seen_at is None else seen_at)
         ledger.take_up(hub, verdict, server)
         for state in stored:
             if state is not None:
                 _move(hub, server, state)
-        return answer([_result(hub, one, state) for one, state in zip(prepared, stored)])
+        return answer([_result(hub, one, state) for one, state in zip(prepared, stored)], before)
 
     return hub.engine.gather(_store, _Delivery(hub, now, server, server.row["key_hash"], prepared), after)
 
@@ -107,7 +111,11 @@ def live(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> "Future
 def greeting(hub: Hub, server: Server) -> Dict[str, Any]:
     """What every answer tells an agent: whether settings wait, the hub's time, the newest sample that the hub has."""
     return {"config_pending": server.config_revision > 0, "server_time": clock.iso_ms(hub.now()),
-            "newest_at": clock.iso_ms(server.sample.at) if server.sample else None}
+            "newest_at": _moment(server.sample)}
+
+
+def _moment(sample: Optional[Newest]) -> Optional[str]:
+    return clock.iso_ms(sample.at) if sample else None
 
 
 def unknown_key() -> HubError:

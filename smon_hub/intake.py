@@ -121,7 +121,7 @@ def _store(hub: Hub, server: Server, payloads: List[Dict[str, Any]], report: Dic
     """The server was alive when it took the newest of them, not now."""
     if payloads:
         seen_at = min(now, max(payload["collected_at"] for payload in payloads))
-        results = ingest.samples(hub, server, payloads, now, list, seen_at=seen_at).result()
+        results = ingest.samples(hub, server, payloads, now, lambda results, _: results, seen_at=seen_at).result()
         stored, too_old = sum(result["stored"] for result in results), sum("reason" in result for result in results)
         report["stored"] += stored
         report["too_old"] += too_old

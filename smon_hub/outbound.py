@@ -204,11 +204,12 @@ def post(way: Way, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         response = connection.getresponse()
         text = response.read(ANSWER_BYTES).decode("utf-8", "replace")
         if way.is_cut:  # what was read so far may look whole
-            raise DeliveryError("%s took too long to answer." % parts.hostname)
+            raise OSError("cut")
         return Answer(response.status, text, _seconds(response.getheader("Retry-After", "")),
                       response.getheader("Location", ""))
     except (OSError, http.client.HTTPException) as error:
-        raise DeliveryError("%s gave no answer: %s." % (parts.hostname, said(error))) from None
+        raise DeliveryError("%s took too long to answer." % parts.hostname if way.is_cut
+                            else "%s gave no answer: %s." % (parts.hostname, said(error))) from None
     finally:
         connection.close()
 

@@ -52,9 +52,9 @@ def metrics(hub: Hub, call: Call) -> Any:
 def batch(hub: Hub, call: Call) -> Any:
     """Store up to 100 samples; each is judged for itself, so that one bad one does not hold up the others."""
     payloads, errors = _each(call.body)
-    answer = lambda results: {"status": "ok", "results": _merge(errors, results),  # noqa: E731 - closes over errors
-                              **ingest.greeting(hub, call.caller.server)}
-    return ingest.samples(hub, call.caller.server, payloads, call.now, answer)
+    server = call.caller.server
+    return ingest.samples(hub, server, payloads, call.now, lambda results, before: {
+        "status": "ok", "results": _merge(errors, results), **ingest.greeting(hub, server), **before})
 
 
 def live(hub: Hub, call: Call) -> Any:

@@ -66,7 +66,8 @@ OBJECTS = {"summary": SUMMARY, "server": SERVER, "server of the overview": LISTE
 DONE = _object(status=OK)
 SETTINGS = _object(status=OK, settings=ANYTHING)
 STORED = _object(status=OK, stored=FLAG)
-GREETED = _object(status=OK, stored=FLAG, config_pending=FLAG, server_time=TIME, newest_at=MAYBE_TIME)
+GREETED = _object(status=OK, stored=FLAG, config_pending=FLAG, server_time=TIME, newest_at=MAYBE_TIME,
+                  previous_at=MAYBE_TIME)
 
 ANSWERS: Dict[str, Schema] = {
     "POST /api/register": _object(server_id=TEXT, api_key=TEXT, message=TEXT),

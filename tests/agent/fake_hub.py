@@ -11,7 +11,7 @@ import socketserver
 import struct
 import threading
 from collections import defaultdict, deque
-from typing import Any, Callable, Deque, Dict, List, NamedTuple, Union
+from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Union
 
 SERVER_ID = "11111111-2222-4333-8444-555555555555"
 API_KEY = "smk_" + "k1" * 20
@@ -239,10 +239,12 @@ class FakeHub:
             if path == "/api/register":
                 return Reply(201, self.registration)
             if path == "/api/metrics":
-                return Reply(200, self._greeting(stored=self._store(request.body)))
+                before = self._newest_at()
+                return Reply(200, self._greeting(stored=self._store(request.body), previous_at=before))
             if path == "/api/metrics/batch" and not self.of_the_seed:
+                before = self._newest_at()
                 results = [{"status": "ok", "stored": self._store(one)} for one in request.body["payloads"]]
-                return Reply(200, self._greeting(results=results))
+                return Reply(200, self._greeting(results=results, previous_at=before))
             if path == "/api/metrics/live":
                 self.live.append(request.body)
                 return Reply(200, {"status": "ok"})
@@ -255,12 +257,16 @@ class FakeHub:
     def _greeting(self, **more: Any) -> Dict[str, Any]:
         if self.of_the_seed:
             return {"status": "ok"}
-        now = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=self.clock_ahead_seconds)
-        newest_at = max(self.samples) if self.samples else None
+        return dict({"status": "ok", "config_pending": bool(self.settings), "server_time": self._now().isoformat(),
+                     "newest_at": self._newest_at()}, **more)
+
+    def _now(self) -> datetime.datetime:
+        return datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=self.clock_ahead_seconds)
+
+    def _newest_at(self) -> Optional[str]:
         if self.clock_ahead_seconds:  # such a sample is kept under the time of its arrival
-            newest_at = now.isoformat(timespec="milliseconds")
-        return dict({"status": "ok", "config_pending": bool(self.settings), "server_time": now.isoformat(),
-                     "newest_at": newest_at}, **more)
+            return self._now().isoformat(timespec="milliseconds")
+        return max(self.samples) if self.samples else None
 
     def _store(self, sample: Dict[str, Any]) -> bool:
         moment = sample["collected_at"]

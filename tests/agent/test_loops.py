@@ -52,6 +52,15 @@ def test_a_sample_says_who_sent_it(start, fake_hub):
     assert second["sequence"] == first["sequence"] + 1
 
 
+def test_a_hub_that_lost_samples_is_sent_them_again_though_a_newer_one_came_first(start, fake_hub):
+    start(minute_seconds=0.1, ping_enabled=False)
+    until(lambda: len(fake_hub.samples) >= 3, "Samples")
+    lost = set(fake_hub.samples)
+    for moment in sorted(lost)[1:]:  # as a backup of earlier has them
+        fake_hub.samples.pop(moment, None)
+    until(lambda: lost <= set(fake_hub.samples), "The lost samples")
+
+
 def test_a_heartbeat_comes_between_samples(start, fake_hub):
     start(minute_seconds=0.3)
     until(lambda: len(fake_hub.calls("/api/ping")) >= 2, "Heartbeats")

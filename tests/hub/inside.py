@@ -60,7 +60,7 @@ class HubInside(Hub):
 
     def send_batch(self, server: Server, *samples: Dict[str, Any]) -> Any:
         """Store several samples in one transaction; their results."""
-        return ingest.samples(self, server, list(samples), self.now(), lambda results: results).result(10)
+        return ingest.samples(self, server, list(samples), self.now(), lambda results, _: results).result(10)
 
     def send_live(self, server: Server, **members: Any) -> Dict[str, Any]:
         body = shapes.clean(bodies.LIVE, _timed(dict(LIVE, **members)))

@@ -23,11 +23,17 @@ def statuses(hub, server):
 
 # --- one sample -------------------------------------------------------------------------------------------------------
 
-def test_a_sample_is_stored_and_becomes_the_current_state(hub_inside):
+def test_the_answer_says_what_was_there_before_so_that_an_agent_sees_what_was_lost(hub_inside):
     server = hub_inside.server()
     answer = hub_inside.send(server, {"cpu_percent": 50}, collected_at=START - 5)
     assert answer == {"status": "ok", "stored": True, "config_pending": False, "server_time": clock.iso_ms(START),
-                      "newest_at": clock.iso_ms(START - 5)}
+                      "newest_at": clock.iso_ms(START - 5), "previous_at": None}
+    assert hub_inside.send(server)["previous_at"] == clock.iso_ms(START - 5)
+
+
+def test_a_sample_becomes_the_current_state(hub_inside):
+    server = hub_inside.server()
+    hub_inside.send(server, {"cpu_percent": 50}, collected_at=START - 5)
     assert times(hub_inside, server) == [START - 5]
     assert server.metrics()["cpu_percent"] == 50
     assert server.last_seen_at == START

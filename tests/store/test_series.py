@@ -122,6 +122,7 @@ def test_pages_that_became_free_go_back_to_the_file_system(engine, db):
     add(engine, *(row(TEN + number, details=b"x" * 1000) for number in range(2000)))
     engine.write(lambda db: series.drop_samples(db, 1, TEN + 9999, 0, 2000))
     before = db.execute("PRAGMA freelist_count").fetchone()[0]
-    engine.write(series.give_back)
+    while engine.write(series.give_back):
+        pass
     assert before > 400
     assert db.execute("PRAGMA freelist_count").fetchone()[0] == 0
