@@ -61,6 +61,7 @@ ROLES = (
 
 # What is wrong with the first machines of a fleet at the end: one trouble is over by then, the others are there to see.
 TROUBLES = ("cpu that ends", "", "service", "disk", "", "memory")
+BETWEEN_BOOTS_MS = 100 * clock.DAY
 
 
 class Machine:
@@ -73,7 +74,7 @@ class Machine:
         self.trouble = TROUBLES[number] if number < len(TROUBLES) else ""
         self._random = random.Random(self.hostname)
         self._booted = now - int(self._random.uniform(3, 90) * clock.DAY)
-        self._boot_id = "%032x" % self._random.getrandbits(128)
+        self._boot_number = self._random.getrandbits(120)
         self._drift = 0.0
         self._at = self._sequence = 0
         self._counters = {"bytes_sent": 0, "bytes_recv": 0, "packets_sent": 0, "packets_recv": 0}
@@ -84,6 +85,8 @@ class Machine:
         cpu = self._trouble("cpu that ends", left, 97.0) or self._cpu(at)
         memory = self._trouble("memory", left, 96.0) or self._memory(at)
         self._sequence += 1
+        boots_ago = max(0, -((at - self._booted) // BETWEEN_BOOTS_MS))
+        booted = self._booted - boots_ago * BETWEEN_BOOTS_MS
         return {
             "collected_at": clock.iso_ms(at),
             "metrics": {
@@ -92,9 +95,10 @@ class Machine:
                 "swap_used": int(2 * GIB * memory / 2_000),
                 "load_average": [round(cpu / 100 * self.role.cores * share, 2) for share in (1.02, 0.97, 0.9)],
                 "disks": self._disks(at, left), **self._traffic(at, cpu),
-                "uptime_seconds": (at - self._booted) // 1000, "boot_time": clock.iso(self._booted)},
+                "uptime_seconds": (at - booted) // 1000, "boot_time": clock.iso(booted)},
             "processes": self._processes(cpu, memory), "services": self._services(left),
-            "agent": {"version": "demo", "boot_id": self._boot_id, "sequence": self._sequence, "interval_minutes": 10,
+            "agent": {"version": "demo", "boot_id": "%032x" % (self._boot_number + boots_ago),
+                      "sequence": self._sequence, "interval_minutes": 10,
                       "beat_seconds": 300},
         }
 

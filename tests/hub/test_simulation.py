@@ -28,6 +28,14 @@ def test_every_payload_is_one_that_the_hub_takes(number):
     assert shapes.clean(bodies.LIVE, machine.live(NOW + clock.MINUTE))
 
 
+def test_a_year_back_it_had_been_started_before():
+    machine = Machine(0, NOW)
+    year = [machine.sample(NOW - day * clock.DAY, 1_000) for day in range(365, -1, -1)]
+    assert all(shapes.clean(bodies.SAMPLE, sample) for sample in year)
+    assert len({sample["agent"]["boot_id"] for sample in year}) in (4, 5)
+    assert all(0 <= sample["metrics"]["uptime_seconds"] <= 100 * 86_400 for sample in year)
+
+
 def test_eight_machines_are_in_five_groups_and_the_ninth_has_a_name_of_its_own():
     machines = [Machine(number, NOW) for number in range(17)]
     assert len({machine.role.group for machine in machines[:8]}) == 5
