@@ -17,7 +17,7 @@ from .auth import Caller
 from .errors import HubError
 from .store import accounts as store
 from .store import audit
-from .store.engine import Database
+from .store.commits import Database
 
 log = logging.getLogger("smon.accounts")
 

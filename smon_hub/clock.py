@@ -55,6 +55,11 @@ def iso_ms(at: int) -> str:
     return iso(at)[:-1] + ".%03dZ" % (at % 1000)
 
 
+def iso_or_none(at: Optional[int]) -> Optional[str]:
+    """A moment that may not have come, as answers tell it."""
+    return None if at is None else iso(at)
+
+
 @lru_cache(maxsize=4_096)
 def _iso_second(second: int) -> str:
     return (EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%SZ")

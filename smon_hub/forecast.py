@@ -14,7 +14,7 @@ from . import alerts, clock, ledger
 from .alerts import CRITICAL, NONE, WARNING, Reading
 from .fleet import Server
 from .store import events, servers, trends
-from .store.engine import Database
+from .store.commits import Database
 
 Hub = Any  # hub.Hub, which is passed and never imported
 

@@ -30,7 +30,8 @@ from .reminders import load_windows, mark_maintenance
 from .serve import Server as FrontServer
 from .silence import Silence
 from .store import agent_config, audit, options, series, servers
-from .store.engine import DatabaseUnusable, Engine, Trouble
+from .store.commits import DatabaseUnusable
+from .store.engine import Engine, Trouble
 from .web.app import Application, refusal
 from .web.dashboard_api import Overview
 from .web.openapi import Contract

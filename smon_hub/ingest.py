@@ -13,7 +13,7 @@ from . import alerts, bodies, clock, fleet, judging, ledger, metrics
 from .errors import HubError
 from .fleet import Newest, Server
 from .store import details, series, servers, services
-from .store.engine import Database
+from .store.commits import Database
 
 Hub = Any  # hub.Hub, which is passed and never imported
 

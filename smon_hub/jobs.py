@@ -214,7 +214,7 @@ class Jobs:
         }
         if not self._stopped:
             self._hub.engine.write(lambda db: options.note(db, CLEANED_FACT, str(now)), frees=True)
-            self._sliced(series.give_back)
+            self._sliced(lambda db: db.give_back())
         if any(gone.values()):
             log.info("Removed %(samples)d samples, %(rollups)d averages, details of %(details)d samples, "
                      "%(service_changes)d service changes.", gone)

@@ -15,7 +15,7 @@ from .bodies import PROCESS
 from .fleet import Server
 from .store import events, outbox
 from .store.details import encode
-from .store.engine import Database
+from .store.commits import Database
 from .store.events import INFO, SEVERITIES, Alert, Tally
 
 Hub = Any  # hub.Hub, which is passed and never imported

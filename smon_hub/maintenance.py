@@ -19,9 +19,6 @@ try:
 except ImportError:  # Python 3.8
     zoneinfo = None  # type: ignore[assignment]
 
-KINDS = ("once", "daily", "weekly")
-SCOPES = ("all", "group", "server")
-MINUTES_MAX = 7 * 24 * 60
 DAY_MINUTES = 24 * 60
 OFFSET = re.compile(r"([+-])([01][0-9]|2[0-3]):([0-5][0-9])")
 

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 
 from . import clock
 from .store import options, rollups, series
-from .store.engine import Database
+from .store.commits import Database
 from .store.rollups import Span
 
 ROLLED_FACT = "rolled_sample"  # the youngest sample that is in the buckets
@@ -36,7 +36,7 @@ def kept_days(rung: Rung, settings: Dict[str, Any]) -> int:
     return max(min(rung.keep_days, settings["rollup_retention_days"]), settings["data_retention_days"])
 
 
-def next_slice(db: Database) -> Span:
+def _next_slice(db: Database) -> Span:
     """The samples that are in no bucket yet, as many as are done at a time; empty when first is last."""
     rolled, newest = int(options.fact(db, ROLLED_FACT, "0")), rollups.newest_sample(db)
     return Span(rolled, max(rolled, min(rolled + SLICE_SAMPLES, newest)))
@@ -44,7 +44,7 @@ def next_slice(db: Database) -> Span:
 
 def roll(db: Database, settings: Dict[str, Any], now: int) -> int:
     """Bring the next samples into the buckets of every rung; how many row ids that were, 0 when nothing is left."""
-    arrived = next_slice(db)
+    arrived = _next_slice(db)
     if arrived.first == arrived.last:
         return 0
     oldest = now - settings["data_retention_days"] * clock.DAY

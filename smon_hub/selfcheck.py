@@ -24,11 +24,8 @@ def check(hub: Hub, now: int) -> None:
 
     def work(record: Record) -> None:
         held = {key: alert for key, alert in events.current(record.db, 0).items() if key[0] in OWN_RULES}
-        for key, alert in held.items():
-            record.judge(None, key, alert, readings.get(key), alerts.need(key[0], {}))
-        for key, reading in readings.items():
-            if key not in held:
-                record.judge(None, key, None, reading, alerts.need(key[0], {}))
+        for key in {**held, **readings}:
+            record.judge(None, key, held.get(key), readings.get(key), alerts.need(key[0], {}))
     if readings or hub.fleet.tally.watched:
         ledger.write(hub, work, now)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
-from .engine import Database
+from .commits import Database, insert
 
 Row = Dict[str, Any]
 
@@ -114,6 +114,4 @@ def _rows(db: Database, table: str, columns: Tuple[str, ...]) -> List[Row]:
 
 
 def _add(db: Database, table: str, columns: Tuple[str, ...], row: Row) -> int:
-    done = db.execute("INSERT INTO %s (%s) VALUES (?%s)" % (table, ", ".join(columns), ", ?" * (len(columns) - 1)),
-                      [row[key] for key in columns])
-    return done.lastrowid or 0
+    return insert(db, table, columns, (row[key] for key in columns))

@@ -6,7 +6,7 @@ import json
 from typing import Any, Dict, List, Optional, Tuple
 
 from .. import clock
-from .engine import Database
+from .commits import Database
 
 REVISIONS_KEPT = 50  # of each server: who changed what lately, not an archive
 
@@ -49,6 +49,6 @@ def history(db: Database, server: int) -> List[Dict[str, Any]]:
     found = db.execute("SELECT revision, settings, queued_at, answered_at, rejected, current FROM agent_config "
                        "WHERE server = ? ORDER BY revision DESC", [server])
     return [{"revision": revision, "settings": json.loads(settings), "queued_at": clock.iso(queued_at),
-             "answered_at": clock.iso(answered_at) if answered_at is not None else None,
+             "answered_at": clock.iso_or_none(answered_at),
              "rejected": json.loads(rejected) if rejected else {}, "current": json.loads(current) if current else None}
             for revision, settings, queued_at, answered_at, rejected, current in found]

@@ -7,7 +7,7 @@ import json
 from typing import Any, Dict, List, Optional
 
 from .. import clock
-from .engine import Database
+from .commits import Database
 
 Change = Dict[str, List[Any]]  # key: [old, new]
 

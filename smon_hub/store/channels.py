@@ -6,7 +6,7 @@ import json
 from typing import Any, Dict, List, Optional
 
 from . import options
-from .engine import Database
+from .commits import Database, insert
 
 MAIL = 0                     # made with the tables, never removed
 COLUMNS = ("id", "kind", "name", "enabled", "severities", "group_names", "escalation", "config", "last_delivery_at",
@@ -32,9 +32,7 @@ def one(db: Database, channel: int) -> Optional[Row]:
 
 def add(db: Database, row: Row) -> int:
     """Insert a channel; its new id."""
-    done = db.execute("INSERT INTO channels (%s) VALUES (?%s)" % (", ".join(CHANGED), ", ?" * (len(CHANGED) - 1)),
-                      [_stored(key, row[key]) for key in CHANGED])
-    return done.lastrowid or 0
+    return insert(db, "channels", CHANGED, (_stored(key, row[key]) for key in CHANGED))
 
 
 def change(db: Database, channel: int, columns: Row) -> bool:

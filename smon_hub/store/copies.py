@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Callable
 
-from .engine import Database, Trouble
+from .engine import Connection, Trouble
 
 STEP_PAGES = 2_048           # 8 MiB between two looks at whether to go on
 LOOK_STEPS = 1_000_000       # of SQLite's machine between two such looks of a check
@@ -66,6 +66,6 @@ def version(path: str, live: bool = False) -> int:
         return db.execute("PRAGMA user_version").fetchone()[0]
 
 
-def _opened(path: str, mode: str) -> Database:
-    return Database(Path(path).absolute().as_uri() + "?" + mode, uri=True, isolation_level=None,
-                    check_same_thread=False)
+def _opened(path: str, mode: str) -> Connection:
+    return Connection(Path(path).absolute().as_uri() + "?" + mode, uri=True, isolation_level=None,
+                      check_same_thread=False)

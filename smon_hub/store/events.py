@@ -11,7 +11,7 @@ import json
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from .. import clock
-from .engine import Database
+from .commits import Database, insert, marks
 
 NONE, INFO, WARNING, CRITICAL = range(4)
 SEVERITIES = ("", "info", "warning", "critical")
@@ -101,7 +101,7 @@ def by_ids(db: Database, ids: Sequence[int]) -> List[Alert]:
         some = ids[start:start + IDS_AT_ONCE]
         found += map(Alert._make, db.execute(
             _SELECT + "WHERE opened_at IS NOT NULL AND unknown_since IS NULL AND id IN (%s)"
-            % ", ".join("?" * len(some)), some))
+            % marks(some), some))
     return found
 
 
@@ -110,9 +110,8 @@ def add(db: Database, server: int, rule: str, object: str, severity: int, since_
     """Insert an alert; raises when there is a current one of the same object."""
     row = {**NEW, **columns, "server": server, "rule": rule, "object": object, "severity": severity,
            "since_at": since_at, "changed_at": changed_at}
-    done = db.execute("INSERT INTO alerts (%s) VALUES (?%s)" % (", ".join(COLUMNS[1:]), ", ?" * (len(COLUMNS) - 2)),
-                      [row[name] for name in COLUMNS[1:]])
-    return Alert(done.lastrowid or 0, *(row[name] for name in COLUMNS[1:]))
+    values = [row[name] for name in COLUMNS[1:]]
+    return Alert(insert(db, "alerts", COLUMNS[1:], values), *values)
 
 
 def change(db: Database, alert: Alert, **columns: Any) -> Alert:
@@ -231,9 +230,8 @@ def drop_old(db: Database, before: int, most: int) -> int:
     """Delete at most `most` alerts that ended before a moment, with their history; how many went."""
     ids = [row_id for row_id, in db.execute("SELECT id FROM alerts WHERE ended_at < ? AND flapping = 0 LIMIT ?",
                                             [before, min(most, IDS_AT_ONCE)])]
-    marks = ", ".join("?" * len(ids))
-    db.execute("DELETE FROM alert_events WHERE alert IN (%s)" % marks, ids)
-    db.execute("DELETE FROM alerts WHERE id IN (%s)" % marks, ids)
+    db.execute("DELETE FROM alert_events WHERE alert IN (%s)" % marks(ids), ids)
+    db.execute("DELETE FROM alerts WHERE id IN (%s)" % marks(ids), ids)
     return len(ids)
 
 
@@ -296,11 +294,6 @@ def listed(db: Database, state: str, server: Optional[int] = None, limit: int = 
     return _answers(db, where, values + [limit])
 
 
-def open_alerts(db: Database) -> List[Dict[str, Any]]:
-    """Every open alert, newest first."""
-    return listed(db, "open", limit=-1)
-
-
 def for_server(db: Database, server: int, since: int, limit: int) -> List[Dict[str, Any]]:
     """A server's open alerts, and those that were open after a moment; newest first."""
     return _answers(db, "a.server = ? AND a.opened_at IS NOT NULL AND (a.ended_at IS NULL OR a.ended_at > ?)",
@@ -334,16 +327,14 @@ def _answer(alert: Alert, uuid: Optional[str], hostname: Optional[str], display_
             "alert_type": alert.rule, "object": alert.object, "severity": SEVERITIES[alert.severity],
             "message": alert.message, "metric_value": alert.value, "threshold_value": alert.threshold,
             "state": "resolved" if alert.ended_at is not None else "acknowledged" if alert.acknowledged_at is not None
-            else "active", "resolved_at": _moment(alert.ended_at), "since_at": clock.iso(alert.since_at),
-            "is_acknowledged": alert.acknowledged_at is not None, "acknowledged_at": _moment(alert.acknowledged_at),
-            "acknowledged_by": alert.acknowledged_by, "acknowledged_until": _moment(alert.acknowledged_until),
-            "note": alert.note, "suppressed_by": alert.suppressed_by or None, "flapping": bool(alert.flapping),
+            else "active",
+            "resolved_at": clock.iso_or_none(alert.ended_at), "since_at": clock.iso(alert.since_at),
+            "is_acknowledged": alert.acknowledged_at is not None,
+            "acknowledged_at": clock.iso_or_none(alert.acknowledged_at), "acknowledged_by": alert.acknowledged_by,
+            "acknowledged_until": clock.iso_or_none(alert.acknowledged_until), "note": alert.note,
+            "suppressed_by": alert.suppressed_by or None, "flapping": bool(alert.flapping),
             "processes": json.loads(alert.processes) if alert.processes else [], "hostname": hostname,
             "display_name": display_name, "group_name": group_name}
-
-
-def _moment(at: Optional[int]) -> Optional[str]:
-    return clock.iso(at) if at is not None else None
 
 
 # --- what late samples tell -------------------------------------------------------------------------------------------
@@ -354,8 +345,8 @@ def keep_peak(db: Database, server: int, key: Key, value: float, threshold: floa
                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (server, rule, object) DO UPDATE SET "
                "at = CASE WHEN excluded.value > late_peaks.value THEN excluded.at ELSE late_peaks.at END, "
                "value = CASE WHEN excluded.value > late_peaks.value THEN excluded.value ELSE late_peaks.value END, "
-               "first_at = CASE WHEN excluded.at < first_at THEN excluded.at ELSE first_at END, "
-               "last_at = CASE WHEN excluded.at > last_at THEN excluded.at ELSE last_at END, "
+               "first_at = CASE WHEN excluded.at < late_peaks.first_at THEN excluded.at ELSE late_peaks.first_at END, "
+               "last_at = CASE WHEN excluded.at > late_peaks.last_at THEN excluded.at ELSE late_peaks.last_at END, "
                "stored_at = excluded.stored_at", [server, *key, value, threshold, at, at, at, now])
 
 

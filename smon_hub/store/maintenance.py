@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, List, Tuple
 
-from .engine import Database
+from .commits import Database, insert
 
 COLUMNS = ("name", "scope", "target", "kind", "starts_at", "start_minute", "days", "minutes", "zone", "created_at",
            "created_by")
@@ -19,9 +19,8 @@ def rows(db: Database) -> List[Tuple[Any, ...]]:
 
 def add(db: Database, row: Dict[str, Any]) -> int:
     """Insert a window; its id."""
-    done = db.execute("INSERT INTO maintenance (%s) VALUES (?%s)" % (", ".join(COLUMNS), ", ?" * (len(COLUMNS) - 1)),
-                      [json.dumps(row[name]) if name == "days" else row[name] for name in COLUMNS])
-    return done.lastrowid or 0
+    return insert(db, "maintenance", COLUMNS, (json.dumps(row[name]) if name == "days" else row[name]
+                                               for name in COLUMNS))
 
 
 def remove(db: Database, row_id: int) -> bool:

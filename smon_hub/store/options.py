@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, Mapping
 
-from .engine import Database
+from .commits import Database
 
 
 def stored(db: Database) -> Dict[str, Any]:

@@ -11,7 +11,7 @@ import uuid
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from . import channels
-from .engine import Database
+from .commits import Database, marks
 
 WAITING_MAX = 10_000         # for one channel: beyond that the newest matter more than the oldest
 IDS_AT_ONCE = 400            # below the 999 values of an old SQLite
@@ -114,7 +114,7 @@ def claim(db: Database, rows: Sequence[Row], now: int) -> None:
     for ids in _slices(rows):
         taken += db.execute("UPDATE outbox SET claimed_at = ?, attempts = attempts + 1 WHERE id IN (%s) "
                             "AND settled_at IS NULL AND (claimed_at IS NULL OR claimed_at <= ? OR claimed_at > ?)"
-                            % _marks(ids), [now, *ids, now - CLAIM_MS, now]).rowcount
+                            % marks(ids), [now, *ids, now - CLAIM_MS, now]).rowcount
     if taken != len(rows):
         raise Taken
 
@@ -129,14 +129,14 @@ def settle(db: Database, rows: Sequence[Row], outcome: str, now: int, error: str
     """sent or given_up: these wait no more."""
     for ids in _slices(rows):
         db.execute("UPDATE outbox SET outcome = ?, settled_at = ?, claimed_at = NULL, error = ? WHERE id IN (%s) "
-                   "AND settled_at IS NULL" % _marks(ids), [outcome, now, error[:ERROR_MAX] or None, *ids])
+                   "AND settled_at IS NULL" % marks(ids), [outcome, now, error[:ERROR_MAX] or None, *ids])
 
 
 def put_off(db: Database, rows: Sequence[Row], due_at: int, error: str, only_to: Optional[List[str]] = None) -> None:
     """These are to be tried again then; to these recipients alone, when the others were reached."""
     for ids in _slices(rows):
         db.execute("UPDATE outbox SET due_at = ?, claimed_at = NULL, error = ?, only_to = COALESCE(?, only_to) "
-                   "WHERE id IN (%s) AND settled_at IS NULL" % _marks(ids),
+                   "WHERE id IN (%s) AND settled_at IS NULL" % marks(ids),
                    [due_at, error[:ERROR_MAX], json.dumps(only_to) if only_to else None, *ids])
 
 
@@ -212,7 +212,3 @@ def _push_out(db: Database, channel: int, now: int) -> None:
 def _slices(rows: Sequence[Row]) -> List[List[int]]:
     ids = [row.id for row in rows]
     return [ids[start:start + IDS_AT_ONCE] for start in range(0, len(ids), IDS_AT_ONCE)]
-
-
-def _marks(ids: Sequence[int]) -> str:
-    return ", ".join("?" * len(ids))

@@ -5,10 +5,11 @@ A bucket is always made whole from its source and replaced, so that late data an
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple
 
-from .. import clock, metrics
-from .engine import Database
+from .. import metrics
+from . import series
+from .commits import Database
 
 RANGED = tuple(metric for metric in metrics.METRICS if metric.ranged)
 RANGES = tuple(metric.ranged + end for metric in RANGED for end in ("_min", "_max"))
@@ -33,11 +34,14 @@ def roll_samples(db: Database, step: int, arrived: Span, oldest: int) -> None:
 
 def roll_up(db: Database, step: int, source: int, arrived: Span) -> None:
     """Make the buckets of `step` seconds in which samples arrived out of finer buckets of `source` seconds."""
-    averages = ["SUM(s.%s * s.samples) / NULLIF(SUM(CASE WHEN s.%s IS NULL THEN 0 ELSE s.samples END), 0)" % (key, key)
-                for key in metrics.KEYS]
-    ranges = ["%s(s.%s)" % (name[-3:].upper(), name) for name in RANGES]
-    _replace(db, step, "SUM(s.samples), %s" % ", ".join(averages + ranges), "rollups AS s", arrived,
-             "s.step = ?", [source])
+    _replace(db, step, "SUM(s.samples), %s" % _merged("s."), "rollups AS s", arrived, "s.step = ?", [source])
+
+
+def _merged(of: str = "") -> str:
+    """NUMBERS of several buckets as those of one: averages by the samples that had a number, and the widest ranges."""
+    averages = ["SUM({0}{1} * {0}samples) / NULLIF(SUM(CASE WHEN {0}{1} IS NULL THEN 0 ELSE {0}samples END), 0)".format(
+        of, key) for key in metrics.KEYS]
+    return ", ".join(averages + ["%s(%s%s)" % (name[-3:].upper(), of, name) for name in RANGES])
 
 
 def _replace(db: Database, step: int, numbers: str, source: str, arrived: Span, condition: str,
@@ -72,24 +76,14 @@ def history(db: Database, server: int, since: int, until: int, step: int, source
     """The points of a span in buckets of `step` seconds, oldest first, made of buckets of `source` seconds and of the
     samples after row `rolled`, which are in none yet."""
     width = step * 1000
-    averages = ["SUM(%s * samples) / NULLIF(SUM(CASE WHEN %s IS NULL THEN 0 ELSE samples END), 0)" % (key, key)
-                for key in metrics.KEYS]
-    ranges = ["%s(%s)" % (name[-3:].upper(), name) for name in RANGES]
     own = ", ".join("%s AS %s" % (metric.key, metric.ranged + end) for metric in RANGED for end in ("_min", "_max"))
     found = db.execute(
         "SELECT at / %d * %d, %s FROM ("
         "SELECT at, samples, %s FROM rollups WHERE server = ? AND step = ? AND at > ? AND at <= ? UNION ALL "
         "SELECT at, 1 AS samples, %s, %s FROM samples WHERE server = ? AND at > ? AND at <= ? AND id > ?) AS parts "
-        "GROUP BY 1 ORDER BY 1" % (width, width, ", ".join(averages + ranges), ", ".join(NUMBERS),
-                                   ", ".join(metrics.KEYS), own),
+        "GROUP BY 1 ORDER BY 1" % (width, width, _merged(), ", ".join(NUMBERS), ", ".join(metrics.KEYS), own),
         [server, source, since, until, server, since, until, rolled])
-    return [_point(values) for values in found]
-
-
-def _point(values: Sequence[Any]) -> Dict[str, Any]:
-    point = {"timestamp": clock.iso(values[0])}
-    point.update(zip(NUMBERS, values[1:]))
-    return point
+    return [series.point(NUMBERS, values) for values in found]
 
 
 def drop(db: Database, server: int, step: int, before: int, most: int) -> int:
@@ -97,8 +91,3 @@ def drop(db: Database, server: int, step: int, before: int, most: int) -> int:
     return db.execute("DELETE FROM rollups WHERE server = ? AND step = ? AND at IN (SELECT at FROM rollups "
                       "WHERE server = ? AND step = ? AND at < ? ORDER BY at LIMIT ?)",
                       [server, step, server, step, before, most]).rowcount
-
-
-def sizes(db: Database) -> List[Tuple[int, int]]:
-    """How many buckets there are, by step."""
-    return db.execute("SELECT step, COUNT(*) FROM rollups GROUP BY 1 ORDER BY 1").fetchall()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from .. import clock, metrics
-from .engine import Database
+from .commits import Database, Rows
 
 HISTORY_POINTS_MAX = 1_500
-PAGES_GIVEN_BACK = 500       # 2 MB at a time: some 20 ms of the writer
 ROWS_AT_ONCE = 32            # in one statement: 32 x 21 values stay below the 999 of an old SQLite
 MOMENTS_TRIED = 1_000        # milliseconds looked at for a free one
 STEP_SECONDS = (10, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 14_400, 21_600, 43_200, 86_400, 604_800)
@@ -62,22 +61,36 @@ def _add(db: Database, table: str, columns: Tuple[str, ...], arrivals: Sequence[
         db.execute("SAVEPOINT rows")
         done = db.execute(_insert(table, columns, len(some)), [value for arrival in some for value in arrival.values])
         if done.rowcount == len(some):
-            first = (done.lastrowid or 0) - len(some) + 1  # ids of one statement follow each other
-            stored += [(first + index, arrival.values[1]) for index, arrival in enumerate(some)]
+            stored += zip(_ids(db, table, some, done), (arrival.values[1] for arrival in some))
         else:  # some are there already: one by one tells which
             db.execute("ROLLBACK TO rows")
-            stored += [_add_one(db, _insert(table, columns, 1), arrival) for arrival in some]
+            stored += [_add_one(db, table, columns, arrival) for arrival in some]
         db.execute("RELEASE rows")
     return stored
 
 
-def _add_one(db: Database, statement: str, arrival: Arrival) -> Optional[Place]:
+def _add_one(db: Database, table: str, columns: Tuple[str, ...], arrival: Arrival) -> Optional[Place]:
     server, at, *rest = arrival.values
     for moment in range(at, at + (1 if arrival.timed else MOMENTS_TRIED)):
-        done = db.execute(statement, (server, moment, *rest))
+        done = db.execute(_insert(table, columns, 1), (server, moment, *rest))
         if done.rowcount == 1:
-            return done.lastrowid or 0, moment
+            row_id, = _ids(db, table, [Arrival((server, moment), True)], done)
+            return row_id, moment
     return None
+
+
+def _ids(db: Database, table: str, some: Sequence[Arrival], done: Rows) -> Iterable[int]:
+    """The ids of rows that one statement inserted: they follow each other where nobody else writes."""
+    if table != "samples":  # where nobody asks for them
+        return [0] * len(some)
+    if not db.shared:
+        last = done.lastrowid or 0
+        return range(last - len(some) + 1, last + 1)
+    places = [arrival.values[:2] for arrival in some]
+    found = db.execute("SELECT server, at, id FROM samples WHERE (server, at) IN (VALUES %s)"
+                       % ", ".join(["(?, ?)"] * len(places)), [value for place in places for value in place])
+    ids = {(server, at): row_id for server, at, row_id in found}
+    return [ids[place] for place in places]
 
 
 @lru_cache(maxsize=2 * ROWS_AT_ONCE)
@@ -119,7 +132,7 @@ def points(db: Database, server: int, since: int, until: int) -> List[Dict[str, 
     """The samples of a span, oldest first."""
     found = db.execute("SELECT at, %s FROM samples WHERE server = ? AND at > ? AND at <= ? ORDER BY at"
                        % ", ".join(metrics.KEYS), [server, since, until])
-    return [_point(metrics.KEYS, values) for values in found]
+    return [point(metrics.KEYS, values) for values in found]
 
 
 def page(db: Database, server: int, after: int, until: int, most: int) -> List[Tuple[Any, ...]]:
@@ -147,13 +160,12 @@ def buckets(db: Database, server: int, since: int, until: int, step: int) -> Lis
             sums += ["MIN(%s)" % metric.key, "MAX(%s)" % metric.key]
     found = db.execute("SELECT at / %d * %d, %s FROM samples WHERE server = ? AND at > ? AND at <= ? "
                        "GROUP BY 1 ORDER BY 1" % (step * 1000, step * 1000, ", ".join(sums)), [server, since, until])
-    return [_point(keys, values) for values in found]
+    return [point(keys, values) for values in found]
 
 
-def _point(keys: Sequence[str], values: Sequence[Any]) -> Dict[str, Any]:
-    point = {"timestamp": clock.iso(values[0])}
-    point.update(zip(keys, values[1:]))
-    return point
+def point(keys: Sequence[str], values: Sequence[Any]) -> Dict[str, Any]:
+    """A point of a history: of its moment, then the values of keys."""
+    return {"timestamp": clock.iso(values[0]), **dict(zip(keys, values[1:]))}
 
 
 # --- near-live ------------------------------------------------------------------------------------------------------
@@ -186,11 +198,3 @@ def drop_live(db: Database, server: int, before: int, most: int) -> int:
     """Delete at most `most` of a server's near-live samples taken before a moment; how many went."""
     return db.execute("DELETE FROM live WHERE server = ? AND at IN (SELECT at FROM live WHERE server = ? AND at < ? "
                       "ORDER BY at LIMIT ?)", [server, server, before, most]).rowcount
-
-
-def give_back(db: Database) -> int:
-    """Return a slice of free pages to the file system; how many are left."""
-    free = db.execute("PRAGMA freelist_count").fetchone()[0]
-    for _ in range(min(free, PAGES_GIVEN_BACK)):
-        db.execute("PRAGMA incremental_vacuum(1)")  # Python takes one step of it, which is one page, whatever is asked
-    return max(0, free - PAGES_GIVEN_BACK)

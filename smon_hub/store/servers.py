@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Collection, Dict, Iterable, List, Optional, Tuple
 
-from .engine import Database
+from .commits import Database, insert
 
 COLUMNS = ("uuid", "key_hash", "export_key", "hostname", "display_name", "group_name", "ip_address", "os_info", "tags",
            "notes", "alert_cpu_threshold", "alert_memory_threshold", "alert_disk_threshold", "collection_interval",
@@ -22,9 +22,7 @@ Row = Dict[str, Any]
 
 def add(db: Database, row: Row) -> int:
     """Insert a server; its new id."""
-    done = db.execute("INSERT INTO servers (%s) VALUES (?%s)" % (", ".join(COLUMNS), ", ?" * (len(COLUMNS) - 1)),
-                      [_stored(key, row[key]) for key in COLUMNS])
-    return done.lastrowid or 0
+    return insert(db, "servers", COLUMNS, (_stored(key, row[key]) for key in COLUMNS))
 
 
 def rows(db: Database) -> List[Row]:

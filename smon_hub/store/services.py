@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 from .. import clock
-from .engine import Database
+from .commits import Database
 
 COLUMNS = ("server", "name", "display_name", "status", "start_type", "pid", "restarts", "changed_at")
 ROWS_AT_ONCE = 100           # in one statement: below the 999 values of an old SQLite

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .. import clock
 from . import options
-from .engine import Database
+from .commits import Database
 
 SIZES_FACT = "sizes"            # [[moment, bytes in use], ...], oldest first
 KEPT = 8 * 24                   # one an hour: a week, and a day more
@@ -17,23 +17,16 @@ SLOPE_MS_MIN = clock.DAY // 4   # and over so long at the least: an hour tells n
 Size = Tuple[int, int]          # moment, bytes in use
 
 
-def in_use(db: Database) -> int:
-    """Bytes of the file that hold something."""
-    pages, free, size = (db.execute("PRAGMA " + name).fetchone()[0]
-                         for name in ("page_count", "freelist_count", "page_size"))
-    return (pages - free) * size
-
-
 def note(db: Database, now: int) -> None:
     """Remember how much is in use now; measurements of a time that has not come are forgotten."""
-    sizes = [size for size in _sizes(db) if size[0] < now] + [(now, in_use(db))]
+    sizes = [size for size in _sizes(db) if size[0] < now] + [(now, db.bytes_in_use())]
     options.note(db, SIZES_FACT, json.dumps(sizes[-KEPT:]))
 
 
 def forecast(db: Database, now: int, free: int) -> Dict[str, Optional[float]]:
     """grows_bytes_per_day and, with `free` bytes left on the disk, full_in_days; None where that is not known, or
     where it does not grow."""
-    growth = _growth([size for size in _sizes(db) if size[0] > now - SLOPE_MS] + [(now, in_use(db))])
+    growth = _growth([size for size in _sizes(db) if size[0] > now - SLOPE_MS] + [(now, db.bytes_in_use())])
     full = round(free / growth, 1) if growth is not None and growth > 0 else None
     return {"grows_bytes_per_day": None if growth is None else round(growth), "full_in_days": full}
 
@@ -57,5 +50,5 @@ def oldest_sample(db: Database, server_ids: Sequence[int]) -> Optional[int]:
 def answer(db: Database, now: int, free: int, server_ids: Sequence[int]) -> Dict[str, Any]:
     """What an administrator asks about the file."""
     oldest = oldest_sample(db, server_ids)
-    return {"used_bytes": in_use(db), "free_bytes": free, **forecast(db, now, free),
-            "oldest_sample_at": None if oldest is None else clock.iso(oldest)}
+    return {"used_bytes": db.bytes_in_use(), "free_bytes": free, **forecast(db, now, free),
+            "oldest_sample_at": clock.iso_or_none(oldest)}

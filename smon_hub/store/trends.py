@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import List, Tuple
 
 from .. import clock
-from .engine import Database
+from .commits import Database
 
 
 def numbers(db: Database, server: int, column: str, since: int) -> List[Tuple[int, float]]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List
 
 from .. import accounts, auth, clock
-from ..errors import HubError
 from ..store import accounts as store
 from ..store import audit, servers
-from ..store.engine import Database
-from .call import Call
+from ..store.commits import Database
+from .call import Call, find_server, no_such
 
 Hub = Any  # hub.Hub, which is passed and never imported
 
@@ -41,7 +40,8 @@ def remove_user(hub: Hub, call: Call) -> Dict[str, Any]:
 
 def _user(hub: Hub, row: Dict[str, Any], now: int) -> Dict[str, Any]:
     return {"name": row["name"], "role": row["role"], "created_at": clock.iso(row["created_at"]),
-            "last_login_at": _moment(row["last_login_at"]), "sessions": hub.accounts.count_sessions(row["id"], now)}
+            "last_login_at": clock.iso_or_none(row["last_login_at"]),
+            "sessions": hub.accounts.count_sessions(row["id"], now)}
 
 
 # --- tokens of scripts ------------------------------------------------------------------------------------------------
@@ -50,7 +50,8 @@ def tokens(hub: Hub, call: Call) -> Dict[str, Any]:
     """The API tokens; what they are is never shown again."""
     return {"tokens": [{"id": row["id"], "name": row["name"], "role": row["role"],
                         "created_at": clock.iso(row["created_at"]), "created_by": row["created_by"],
-                        "expires_at": _moment(row["expires_at"]), "last_used_at": _moment(row["last_used_at"])}
+                        "expires_at": clock.iso_or_none(row["expires_at"]),
+                        "last_used_at": clock.iso_or_none(row["last_used_at"])}
                        for row in sorted(hub.accounts.tokens.copy().values(), key=lambda row: row["id"])]}
 
 
@@ -62,7 +63,7 @@ def add_token(hub: Hub, call: Call) -> Dict[str, Any]:
 
 def remove_token(hub: Hub, call: Call) -> Dict[str, Any]:
     """Revoke an API token."""
-    accounts.remove_token(hub, call.caller, _id(call), call.now)
+    accounts.remove_token(hub, call.caller, call.row_id("id", "token"), call.now)
     return {"status": "ok"}
 
 
@@ -73,7 +74,7 @@ def registration(hub: Hub, call: Call) -> Dict[str, Any]:
     return {"mode": hub.settings["registration_mode"],
             "tokens": [{"id": row["id"], "name": row["name"], "group_name": row["group_name"],
                         "created_at": clock.iso(row["created_at"]), "created_by": row["created_by"],
-                        "expires_at": _moment(row["expires_at"]), "uses_left": row["uses_left"]}
+                        "expires_at": clock.iso_or_none(row["expires_at"]), "uses_left": row["uses_left"]}
                        for row in store.registration_tokens(hub.engine.read())],
             "waiting": sum(not server.row["approved"] for server in hub.fleet.servers())}
 
@@ -86,7 +87,7 @@ def add_registration(hub: Hub, call: Call) -> Dict[str, Any]:
 
 def remove_registration(hub: Hub, call: Call) -> Dict[str, Any]:
     """Revoke a registration token; the servers that used it stay."""
-    accounts.remove_registration(hub, call.caller, _id(call), call.now)
+    accounts.remove_registration(hub, call.caller, call.row_id("id", "token"), call.now)
     return {"status": "ok"}
 
 
@@ -94,15 +95,13 @@ def remove_registration(hub: Hub, call: Call) -> Dict[str, Any]:
 
 def rotate_key(hub: Hub, call: Call) -> Dict[str, Any]:
     """Give a server a new key, which is answered here and never again. The old one ends with this answer."""
-    found = hub.fleet.by_uuid.get(call.params["server_id"])
-    if found is None:
-        raise HubError("not_found", "No such server.")
+    found = find_server(hub, call.params["server_id"])
     key = auth.new_key()
     columns = {"key_hash": auth.key_hash(key), "export_key": auth.export_key(key)}
 
     def work(db: Database) -> None:
         if not servers.change(db, found.row["id"], columns):
-            raise HubError("not_found", "No such server.")
+            raise no_such("server")
         call.note(db, "server.rotate_key", found.row["display_name"], {"api_key": ["set", "set"]})
     hub.engine.write(work, lambda _: hub.fleet.change(found.row["uuid"], columns))
     return {"status": "ok", "api_key": key, "export_key": columns["export_key"],
@@ -112,17 +111,6 @@ def rotate_key(hub: Hub, call: Call) -> Dict[str, Any]:
 def audit_log(hub: Hub, call: Call) -> Dict[str, Any]:
     """Who changed what, the newest first."""
     return {"entries": audit.entries(hub.engine.read(), call.query["limit"], call.query["before"])}
-
-
-def _id(call: Call) -> int:
-    text = call.params["id"]
-    if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise HubError("not_found", "No such token.")
-    return int(text)
-
-
-def _moment(at: Optional[int]) -> Optional[str]:
-    return None if at is None else clock.iso(at)
 
 
 def _by_name(rows: Any) -> List[Dict[str, Any]]:

@@ -10,7 +10,7 @@ from ..alerts import THRESHOLD
 from ..errors import HubError
 from ..fleet import Server
 from ..store import accounts, agent_config, audit, servers
-from ..store.engine import Database
+from ..store.commits import Database
 from .call import Call
 
 SERVERS_MAX = 20_000         # four times what one hub is built for: a bound on what strangers can fill in mode open

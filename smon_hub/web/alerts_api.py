@@ -8,11 +8,10 @@ from typing import Any, Dict, List
 from .. import clock, ledger, maintenance, reminders
 from ..errors import HubError
 from ..store import events, maintenance as windows_store
-from .call import Call, Text, tagged
+from .call import Call, Text, find_server, no_such, tagged
 
 NOTIFICATIONS_SHOWN = 50
 TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
-ID = re.compile(r"[0-9]{1,18}")
 
 Hub = Any  # hub.Hub, which is passed and never imported
 
@@ -23,18 +22,15 @@ def alerts(hub: Hub, call: Call) -> Text:
     """The active alerts, as the seed's clients know them, or those of another state."""
     query, server = call.query, None
     if query["server"]:
-        found = hub.fleet.by_uuid.get(query["server"])
-        if found is None:
-            raise HubError("not_found", "No such server.")
-        server = found.row["id"]
+        server = find_server(hub, query["server"]).row["id"]
     return tagged({"alerts": events.listed(hub.engine.read(), query["state"], server, query["limit"], query["before"])})
 
 
 def alert(hub: Hub, call: Call) -> Dict[str, Any]:
     """One alert, and each moment of its life."""
-    found = events.one(hub.engine.read(), _id(call, "alert_id", "alert"))
+    found = events.one(hub.engine.read(), call.row_id("alert_id", "alert"))
     if found is None:
-        raise HubError("not_found", "No such alert.")
+        raise no_such("alert")
     return {"alert": found}
 
 
@@ -81,7 +77,7 @@ def read(hub: Hub, call: Call) -> Dict[str, Any]:
         if everything:
             events.read_all(record.db)
         elif not events.read_one(record.db, row_id):
-            raise HubError("not_found", "No such notification.")
+            raise no_such("notification")
         call.note(record.db, "notification.read", "all" if everything else str(row_id), {})
         record.touch(0)
     ledger.write(hub, work, call.now)
@@ -110,11 +106,11 @@ def add_window(hub: Hub, call: Call) -> Dict[str, Any]:
 
 def remove_window(hub: Hub, call: Call) -> Dict[str, Any]:
     """Remove a window. What is wrong when it was open is told at once."""
-    row_id = _id(call, "window_id", "maintenance window")
+    row_id = call.row_id("window_id", "maintenance window")
 
     def work(db: Any) -> None:
         if not windows_store.remove(db, row_id):
-            raise HubError("not_found", "No such maintenance window.")
+            raise no_such("maintenance window")
         name = next((window.name for window in hub.windows if window.id == row_id), "")
         call.note(db, "maintenance.remove", name, {"id": [row_id, None]})
     hub.engine.write(work)
@@ -135,8 +131,8 @@ def _window(hub: Hub, call: Call) -> Dict[str, Any]:
     maintenance.zone_of(zone)
     if (scope == "all") != (body["target"] is None):
         raise _wrong("target", "must name the %s." % scope if scope != "all" else "must be absent for all servers.")
-    if scope == "server" and body["target"] not in hub.fleet.by_uuid:
-        raise HubError("not_found", "No such server.")
+    if scope == "server":
+        find_server(hub, body["target"])
     return {"name": body["name"], "scope": scope, "target": body["target"] or "", "kind": body["kind"],
             "minutes": body["minutes"], "zone": zone, "created_at": call.now, "created_by": call.caller.who,
             **_beginning(body)}
@@ -161,17 +157,11 @@ def _shown(window: maintenance.Window, now: int) -> Dict[str, Any]:
     minute = window.start_minute
     return {"id": window.id, "name": window.name, "scope": window.scope, "target": window.target or None,
             "kind": window.kind, "minutes": window.minutes, "zone": window.zone, "days": list(window.days),
-            "starts_at": clock.iso(window.starts_at) if window.starts_at is not None else None,
+            "starts_at": clock.iso_or_none(window.starts_at),
             "start": "%02d:%02d" % divmod(minute, 60) if minute is not None else None,
             "open": span is not None and span[0] <= now, "begins_at": clock.iso(span[0]) if span else None,
             "ends_at": clock.iso(span[1]) if span else None, "created_at": clock.iso(window.created_at),
             "created_by": window.created_by}
-
-
-def _id(call: Call, name: str, what: str) -> int:
-    if not ID.fullmatch(call.params[name]):
-        raise HubError("not_found", "No such %s." % what)
-    return int(call.params[name])
 
 
 def _wrong(field: str, says: str) -> HubError:

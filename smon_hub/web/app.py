@@ -22,7 +22,8 @@ from .. import auth, settings, shapes
 from ..errors import HubError
 from ..http import Reply
 from ..shapes import Shape
-from ..store import engine
+from ..store.commits import refusal as store_refusal
+from ..store.engine import Trouble
 from ..store.details import encode
 from . import pages
 from .admission import JSON, SAFE, Admission
@@ -162,8 +163,8 @@ class Application:
 
     def _refusal(self, environ: Environ, error: BaseException) -> Reply:
         """Any error as an answer: HTML for a person who follows a link, JSON for everyone else."""
-        if isinstance(error, engine.Trouble):
-            error = engine.refusal(error)
+        if isinstance(error, Trouble):
+            error = store_refusal(error)
         if not isinstance(error, HubError):
             log.error("%s %s failed.", environ["REQUEST_METHOD"], ascii(environ["PATH_INFO"][:200]), exc_info=error)
             error = HubError("internal", "Internal error.")

@@ -1,20 +1,27 @@
-"""What a handler is given and what it may answer. Nothing here knows HTTP's headers or a socket."""
+"""What a handler is given, how it finds what that names, and what it may answer.
+
+Nothing here knows HTTP's headers or a socket.
+"""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Sequence
 
 from ..auth import Caller
+from ..errors import HubError
+from ..fleet import Server
 from ..settings import Setting
 from ..shapes import Shape
 from ..store import audit
 from ..store.details import encode
-from ..store.engine import Database
+from ..store.commits import Database
 
 BODY_BYTES = 1 << 20
 BATCH_BYTES = 8 << 20
+ROW_ID = re.compile(r"[0-9]{1,18}")  # which always fits the store's 64 bits
 GZIP_LEVEL = 5           # 6 takes half as long again for two percent
 ANY = Shape("any")       # the handler checks this body itself
 FILE = Shape("file")     # this body is not JSON: the handler is given its bytes
@@ -33,6 +40,25 @@ class Call(NamedTuple):
     def note(self, db: Database, action: str, object: str, change: audit.Change) -> None:
         """Note a change of this caller's in the transaction that makes it."""
         audit.add(db, self.caller.who, self.caller.address, action, object, change, self.now)
+
+    def row_id(self, parameter: str, what: str) -> int:
+        """The id that a parameter of the path names. Raises HubError("not_found") for a text that is no id."""
+        text = self.params[parameter]
+        if not ROW_ID.fullmatch(text):
+            raise no_such(what)
+        return int(text)
+
+
+def find_server(hub: Any, uuid: str) -> Server:
+    """The server of that name. Raises HubError("not_found")."""
+    found = hub.fleet.by_uuid.get(uuid)
+    if found is None:
+        raise no_such("server")
+    return found
+
+
+def no_such(what: str) -> HubError:
+    return HubError("not_found", "No such %s." % what)
 
 
 class File(NamedTuple):

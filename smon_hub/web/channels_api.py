@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from concurrent.futures import Future
 from typing import Any, Dict, Optional
 
@@ -12,8 +11,8 @@ from ..errors import HubError
 from ..messages import SEVERITIES
 from ..store import audit, outbox
 from ..store import channels as store
-from ..store.engine import Database
-from .call import Call
+from ..store.commits import Database
+from .call import Call, no_such
 
 DEFAULTS = {"enabled": True, "severities": ["warning", "critical"], "groups": [], "escalation": False}
 MAIL_CONFIG = ("alert_email_to", "alert_email_from", "alert_email_smtp_host", "alert_email_smtp_port",
@@ -66,7 +65,7 @@ def change(hub: Hub, call: Call) -> Dict[str, Any]:
     def work(db: Database) -> None:
         call.note(db, "channel.change", old["name"], audit.changed(_shown(old), _shown({**old, **columns})))
         if not store.change(db, old["id"], columns):
-            raise _no_such_channel()
+            raise no_such("channel")
     hub.engine.write(work)
     hub.delivery.changed(old["id"])
     return {"status": "ok"}
@@ -80,7 +79,7 @@ def remove(hub: Hub, call: Call) -> Dict[str, Any]:
 
     def work(db: Database) -> None:
         if not store.remove(db, old["id"]):
-            raise _no_such_channel()
+            raise no_such("channel")
         call.note(db, "channel.remove", old["name"], {})
     hub.engine.write(work)
     return {"status": "ok", "message": "Channel removed."}
@@ -123,15 +122,11 @@ def _row(given: Dict[str, Any], old: Optional[store.Row] = None) -> store.Row:
 
 
 def _find(hub: Hub, call: Call) -> store.Row:
-    number = call.params["channel_id"]
-    found = store.one(hub.engine.read(), int(number)) if re.fullmatch("[0-9]{1,15}", number) else None
+    row_id = call.row_id("channel_id", "channel")
+    found = store.one(hub.engine.read(), row_id)
     if found is None:
-        raise _no_such_channel()
+        raise no_such("channel")
     return found
-
-
-def _no_such_channel() -> HubError:
-    return HubError("not_found", "No such channel.")
 
 
 def _answer(hub: Hub, row: store.Row, counts: Dict[str, int]) -> Dict[str, Any]:
@@ -142,8 +137,8 @@ def _answer(hub: Hub, row: store.Row, counts: Dict[str, int]) -> Dict[str, Any]:
         target = config["alert_email_to"]
     return {"id": row["id"], "kind": row["kind"], "name": row["name"], "enabled": row["enabled"],
             "severities": row["severities"], "groups": row["group_names"], "escalation": row["escalation"],
-            "config": config, "target": target, "last_delivery_at": _moment(row["last_delivery_at"]),
-            "last_error": row["last_error"], "last_error_at": _moment(row["last_error_at"]),
+            "config": config, "target": target, "last_delivery_at": clock.iso_or_none(row["last_delivery_at"]),
+            "last_error": row["last_error"], "last_error_at": clock.iso_or_none(row["last_error_at"]),
             "waiting": counts.get("waiting", 0), "given_up": counts.get("given_up", 0)}
 
 
@@ -157,9 +152,5 @@ def _shown(row: store.Row) -> Dict[str, Any]:
 def _delivery(row: Dict[str, Any]) -> Dict[str, Any]:
     kept = {key: row[key] for key in ("id", "delivery_id", "alert_id", "event", "attempts", "error")}
     return {**kept, "message": json.loads(row["content"])["message"], "state": row["outcome"] or "waiting",
-            "created_at": clock.iso(row["created_at"]), "settled_at": _moment(row["settled_at"]),
+            "created_at": clock.iso(row["created_at"]), "settled_at": clock.iso_or_none(row["settled_at"]),
             "next_at": clock.iso(row["due_at"]) if row["outcome"] is None else None}
-
-
-def _moment(at: Optional[int]) -> Optional[str]:
-    return None if at is None else clock.iso(at)

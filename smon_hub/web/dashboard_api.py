@@ -8,12 +8,11 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from .. import clock, fleet, forecast, intake, ledger, rollup, settings, silence
 from ..bodies import DISK_IO_RATE, NETWORK_RATE, PROCESS, REMOTE_FIELDS
-from ..errors import HubError
 from ..shapes import Field
 from ..store import agent_config, audit, details, events, series, servers, services
 from ..store.details import encode
-from ..store.engine import Database
-from .call import Call, Text, tagged
+from ..store.commits import Database
+from .call import Call, Text, find_server, no_such, tagged
 
 OVERVIEW_SECONDS = 1  # how long an overview without changes is taken as it is: statuses depend on the time
 ALERTS_SHOWN = 20
@@ -96,7 +95,7 @@ def health(hub: Hub, call: Call) -> Dict[str, Any]:
 
 def server(hub: Hub, call: Call) -> Text:
     """One server: state, history of the last hours, processes now or at a moment, services."""
-    found = _find(hub, call)
+    found = find_server(hub, call.params["server_id"])
     db, row_id = hub.engine.read(), found.row["id"]
     until = call.query["until"]
     since = (call.now if until is None else until) - call.query["hours"] * clock.HOUR
@@ -114,13 +113,14 @@ def server(hub: Hub, call: Call) -> Text:
 
 def full_in(hub: Hub, call: Call) -> Dict[str, Any]:
     """When the fullest disk of a server will be full, where its last days tell."""
-    mount, hours = forecast.hours_left(hub.engine.read(), _find(hub, call), call.now) or (None, None)
+    found = find_server(hub, call.params["server_id"])
+    mount, hours = forecast.hours_left(hub.engine.read(), found, call.now) or (None, None)
     return {"mountpoint": mount, "hours_left": hours}
 
 
 def change(hub: Hub, call: Call) -> Dict[str, Any]:
     """Change what people decide about a server; only the members that were sent."""
-    found = _find(hub, call)
+    found = find_server(hub, call.params["server_id"])
     columns = dict(call.body)
     if "interval" in columns:
         columns["collection_interval"] = columns.pop("interval")
@@ -129,7 +129,7 @@ def change(hub: Hub, call: Call) -> Dict[str, Any]:
     def work(record: ledger.Record) -> int:
         db, row_id = record.db, found.row["id"]
         if not servers.change(db, row_id, columns):
-            raise _no_such_server()
+            raise no_such("server")
         call.note(db, "server.change", found.row["display_name"], audit.changed(found.row, columns))
         if columns.get("approved") is False:
             ledger.lose(record, found, "the server is not approved any more")
@@ -146,11 +146,11 @@ def change(hub: Hub, call: Call) -> Dict[str, Any]:
 
 def remove(hub: Hub, call: Call) -> Dict[str, Any]:
     """Remove a server and all its data: from every answer at once, from the disk soon after."""
-    found = _find(hub, call)
+    found = find_server(hub, call.params["server_id"])
 
     def work(record: ledger.Record) -> None:
         if not servers.remove(record.db, found.row["id"]):
-            raise _no_such_server()
+            raise no_such("server")
         ledger.lose(record, found, "the server was removed")
         call.note(record.db, "server.remove", found.row["display_name"], {"id": [found.row["uuid"], None]})
     ledger.write(hub, work, call.now, lambda _: hub.fleet.remove(found.row["uuid"]))
@@ -160,7 +160,7 @@ def remove(hub: Hub, call: Call) -> Dict[str, Any]:
 
 def agent_settings(hub: Hub, call: Call) -> Text:
     """What waits for a server's agent, what it last said its settings are, and the revisions before."""
-    db, found = hub.engine.read(), _find(hub, call)
+    db, found = hub.engine.read(), find_server(hub, call.params["server_id"])
     revisions = agent_config.history(db, found.row["id"])
     waiting = agent_config.pending(db, found.row["id"])
     current = next((revision["current"] for revision in revisions if revision["current"]), None)
@@ -177,11 +177,11 @@ def _row(field: Field) -> Dict[str, Any]:
 
 def change_agent_settings(hub: Hub, call: Call) -> Dict[str, Any]:
     """Queue settings for a server's agent; it learns of them with the next answer it gets."""
-    found = _find(hub, call)
+    found = find_server(hub, call.params["server_id"])
 
     def work(db: Database) -> int:
         if not servers.exists(db, found.row["id"]):
-            raise _no_such_server()
+            raise no_such("server")
         call.note(db, "agent.settings", found.row["display_name"], {key: [None, call.body[key]] for key in call.body})
         return agent_config.queue(db, found.row["id"], call.body, call.now)
 
@@ -189,17 +189,6 @@ def change_agent_settings(hub: Hub, call: Call) -> Dict[str, Any]:
         found.config_revision = revision
         return revision
     return {"status": "ok", "revision": hub.engine.write(work, after)}
-
-
-def _find(hub: Hub, call: Call) -> fleet.Server:
-    found = hub.fleet.by_uuid.get(call.params["server_id"])
-    if found is None:
-        raise _no_such_server()
-    return found
-
-
-def _no_such_server() -> HubError:
-    return HubError("not_found", "No such server.")
 
 
 def _newest(hub: Hub, found: fleet.Server) -> Optional[series.Sample]:
@@ -210,7 +199,7 @@ def _newest(hub: Hub, found: fleet.Server) -> Optional[series.Sample]:
 
 def live(hub: Hub, call: Call) -> Dict[str, Any]:
     """Near-live samples of the last minutes, or since a moment, and statistics over the benchmark's minutes."""
-    found = _find(hub, call)
+    found = find_server(hub, call.params["server_id"])
     query, now = call.query, call.now
     since = now - query["minutes"] * clock.MINUTE
     oldest = min(since, now - query["benchmark"] * clock.MINUTE)

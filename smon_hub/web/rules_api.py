@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any, Dict
 
 from .. import clock, preview
-from ..errors import HubError
 from ..store import audit, options
-from .call import Call, Text, tagged
+from .call import Call, Text, no_such, tagged
 
 PATIENCE = {"samples": "alert_for_samples", "minutes": "alert_for_minutes", "clears": "alert_clear_samples",
             "critical": "alert_critical_percent"}
@@ -41,7 +40,7 @@ def look_back(hub: Hub, call: Call) -> Dict[str, Any]:
     servers = [server for server in hub.fleet.servers() if server.row["approved"]
                and query["server"] in ("", server.row["uuid"]) and query["group"] in ("", server.row["group_name"])]
     if query["server"] and not servers:
-        raise HubError("not_found", "No such server.")
+        raise no_such("server")
     patience = {key: query[name] for name, key in PATIENCE.items() if query[name] is not None}
     return preview.look_back(hub, servers, query["rule"], query["threshold"], patience,
                              call.now - query["days"] * clock.DAY)

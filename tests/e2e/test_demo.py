@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from tests.support import ROOT
 from tests.support.processes import HubProcess, clean_environment
+from tests.support.receivers import HttpReceiver, Reply
 
 
 def demo(url, *words, status=0):
@@ -49,46 +46,13 @@ def test_servers_that_have_to_wait_are_told(tmp_path):
         assert "3 of them wait for approval" in demo(hub.url, "--count", "3", "--rounds", "2")
 
 
-class AskingToWait(BaseHTTPRequestHandler):
-    """A hub that is busy at first."""
-
-    asked = 0
-
-    def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        type(self).asked += 1
-        busy = type(self).asked == 2
-        body = json.dumps({"error": "Slow down."} if busy else
-                          {"server_id": "1", "api_key": "k", "message": "Server registered successfully."}).encode()
-        self.send_response(429 if busy else 201)
-        if busy:
-            self.send_header("Retry-After", "1")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *words):
-        """A test's output is no place for it."""
-
-
-@contextmanager
-def serving(handler):
-    server = HTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield "http://127.0.0.1:%d" % server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 def test_it_waits_when_the_hub_asks_for_it():
-    with serving(AskingToWait) as url:
-        said = demo(url, "--count", "1", "--rounds", "1")
+    admitted = b'{"server_id": "1", "api_key": "k", "message": "Server registered successfully."}'
+    busy = Reply(429, {"Retry-After": "1"}, b'{"error": "Slow down."}')
+    with HttpReceiver(Reply(201, body=admitted), busy, Reply(body=b'{"stored": true}')) as hub:
+        said = demo(hub.url, "--count", "1", "--rounds", "1")
     assert said == "The hub asks to wait 1 seconds.\n1 servers in 1 groups sent 1 samples.\n"
-    assert AskingToWait.asked == 3
+    assert len(hub.posts) == 3
 
 
 @pytest.mark.parametrize("url, says", [("http://127.0.0.1:1", "does not answer as a hub"),

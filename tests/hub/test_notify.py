@@ -323,17 +323,24 @@ def test_five_thousand_alerts_in_an_hour_of_outage_are_one_digest_afterwards(hub
     assert set(outcomes(hub_inside)) == {"sent"}
 
 
-def test_a_digest_that_is_refused_is_halved_until_only_the_culprit_is_given_up(hub_inside, monkeypatch):
+def digest_with_a_culprit(hub, monkeypatch, count, culprit, error):
+    """The alerts that a receiver takes of a digest of so many, and it fails on every message that holds the culprit."""
     taken = []
 
-    def picky(way, config, kept, to, message):
-        if any(row.event["message"] == "poison" for row in message.rows):
-            raise DeliveryError("The receiver answered 400.", permanent=True)
-        taken.extend(row.event["alert_id"] for row in message.rows)
+    def send(way, config, kept, to, message):
+        told = [row.event["alert_id"] for row in message.rows]
+        if culprit in told:
+            raise error
+        taken.extend(told)
         return ""
-    monkeypatch.setitem(KINDS, "webhook", KINDS["webhook"]._replace(send=picky))
-    channel(hub_inside)
-    happen(hub_inside, *(event(alert_id=number, message="poison" if number == 77 else "good") for number in range(100)))
+    monkeypatch.setitem(KINDS, "webhook", KINDS["webhook"]._replace(send=send))
+    channel(hub)
+    happen(hub, *(event(alert_id=number) for number in range(count)))
+    return taken
+
+
+def test_a_digest_that_is_refused_is_halved_until_only_the_culprit_is_given_up(hub_inside, monkeypatch):
+    taken = digest_with_a_culprit(hub_inside, monkeypatch, 100, 77, DeliveryError("It answered 400.", permanent=True))
     for _ in range(60):
         work_off(hub_inside, clock.MINUTE)
     assert sorted(taken) == [number for number in range(100) if number != 77]
@@ -389,16 +396,7 @@ def test_servers_that_go_silent_at_once_are_one_message_for_each_kind_of_channel
 
 
 def test_a_digest_that_a_receiver_fails_on_does_not_hold_up_what_others_say(hub_inside, monkeypatch):
-    taken = []
-
-    def fragile(way, config, kept, to, message):
-        if any(row.event["message"] == "poison" for row in message.rows):
-            raise DeliveryError("The receiver answered 500.", looked_at=True)
-        taken.extend(row.event["alert_id"] for row in message.rows)
-        return ""
-    monkeypatch.setitem(KINDS, "webhook", KINDS["webhook"]._replace(send=fragile))
-    channel(hub_inside)
-    happen(hub_inside, *(event(alert_id=number, message="poison" if number == 7 else "good") for number in range(50)))
+    taken = digest_with_a_culprit(hub_inside, monkeypatch, 50, 7, DeliveryError("It answered 500.", looked_at=True))
     for _ in range(240):
         work_off(hub_inside, clock.MINUTE)
     assert sorted(taken) == [number for number in range(50) if number != 7]

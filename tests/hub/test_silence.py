@@ -220,17 +220,10 @@ def keep_alive(hub, server):
     hub.fleet.seen(server, hub.now() + clock.HOUR)
 
 
-def test_an_outage_of_one_group_leaves_the_others_alone_and_of_all_is_one(hub):
-    servers(hub, 4, "Shop")
-    for server in servers(hub, 16, "Office"):
-        keep_alive(hub, server)
-    passes(hub, 16)
-    assert told(hub) == [("opened", "group_outage", "Shop")]
-
-
-def test_an_outage_of_one_large_group_bears_its_name(hub):
-    servers(hub, 5, "Shop")
-    for server in servers(hub, 5, "Office"):
+@pytest.mark.parametrize("shop, office", [(4, 16), (5, 5)], ids=["small", "half of all"])
+def test_an_outage_of_one_group_bears_its_name_and_leaves_the_others_alone(hub, shop, office):
+    servers(hub, shop, "Shop")
+    for server in servers(hub, office, "Office"):
         keep_alive(hub, server)
     passes(hub, 16)
     assert told(hub) == [("opened", "group_outage", "Shop")]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +49,7 @@ class Doomed:
         return answered
 
 
-class _Fuse(sqlite3.Connection):
+class _Fuse(engine.Connection):
     """A connection of a hub that is killed before one of its statements. left: None while nobody counts."""
 
     left: Optional[int] = None
@@ -65,8 +64,7 @@ class _Fuse(sqlite3.Connection):
 
 def live(data_dir: str, turn: int, statements: int) -> None:
     """Three samples of each server in turn, the first of them hot, until the fuse is burnt."""
-    connect = sqlite3.connect
-    engine.sqlite3.connect = lambda *names, **options: connect(*names, factory=_Fuse, **options)  # type: ignore
+    engine.Connection = _Fuse  # type: ignore[misc]
     hub = inside.HubInside(data_dir, at=inside.START + 2 * turn * clock.HOUR)
     hub.open()
     _Fuse.left = statements

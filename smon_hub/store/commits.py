@@ -1,0 +1,293 @@
+"""Works of many callers in few transactions: the half of a database that is the same on every engine.
+
+`submit` answers a future that settles after the commit that holds its work, so an answer given then is on disk.
+An engine adds how a transaction is done (`_transaction`); what is stored is other rooms' business.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from concurrent.futures import Future
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Protocol, Sequence
+
+from ..errors import HubError
+
+log = logging.getLogger("smon.store")
+
+GROUP_MAX = 512              # works in one transaction: bounds what one failing commit takes with it
+QUEUE_MAX = 20_000           # works that wait; beyond that callers are told to come back
+RETRY_AFTER_SECONDS = 5
+
+
+class Rows(Protocol):
+    """What a statement answers: its rows as tuples, how many it changed, and the id of the row that it inserted."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    @property
+    def lastrowid(self) -> Optional[int]: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchall(self) -> List[Any]: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Database(Protocol):
+    """A connection, as works and readers are given it. shared: whether other hubs write to the same database."""
+
+    shared: bool
+
+    def execute(self, __sql: str, __values: Sequence[Any] = ()) -> Rows: ...
+
+    def executemany(self, __sql: str, __values: Iterable[Sequence[Any]]) -> Any: ...
+
+    def bytes_in_use(self) -> int:
+        """Of the whole database, without what is free within it where that can be told."""
+
+    def give_back(self) -> int:
+        """Return a slice of what is free within the database to its disk; how much is left of that."""
+
+
+Work = Callable[[Database], Any]
+Together = Callable[[Database, List[Any]], List[Any]]
+
+
+class DatabaseUnusable(Exception):
+    """It can not be opened, in a sentence that names it and says what to do. damaged: a backup would help."""
+
+    def __init__(self, sentence: str, damaged: bool = False):
+        super().__init__(sentence)
+        self.damaged = damaged
+
+
+class Job(NamedTuple):
+    """work for one, or together for all jobs of a group that share it, each with its item. frees: it makes room."""
+
+    work: Optional[Work]
+    together: Optional[Together]
+    item: Any
+    after: Optional[Callable[[Any], Any]]
+    future: "Future[Any]"
+    frees: bool = False
+
+
+class Commits:
+    """A queue of works, and the threads that do them in groups. after: see `submit`; one at a time, whatever thread."""
+
+    def __init__(self, threads: int):
+        self._jobs: "queue.SimpleQueue[Optional[Job]]" = queue.SimpleQueue()
+        self._threads = [threading.Thread(target=self._write_for_ever, name="smon-writer", daemon=True)
+                         for _ in range(threads)]
+        self.settling = threading.Lock()  # held by whoever changes what is in memory after a commit
+        self._stopped = False
+        self._loop = 0                    # the thread that hands over by turn, and what it gathered in this one
+        self._held: List[Job] = []
+        self._call_soon: Callable[[Callable[[], None]], None] = lambda function: function()
+
+    # --- what an engine adds --------------------------------------------------------------------------------------
+
+    def _transaction(self, work: Callable[[Database], List[Any]]) -> List[Any]:
+        """work(connection) of this thread in one transaction. Raises whatever kept it from being committed."""
+        raise NotImplementedError
+
+    def _ends_group(self, error: Exception) -> bool:
+        """Whether an error of one work is trouble of the database itself, that the others of its group have, too."""
+        raise NotImplementedError
+
+    def _no_space(self) -> str:
+        """Why nothing may be written but what makes room, or ""."""
+        return ""
+
+    def _let_go(self) -> None:
+        """The writer's thread ends: close its connection."""
+
+    # --- handing over ---------------------------------------------------------------------------------------------
+
+    def submit(self, work: Work, after: Optional[Callable[[Any], Any]] = None, frees: bool = False) -> "Future[Any]":
+        """Run work(connection) in the next transaction; the future settles with its result after the commit.
+
+        after(result) runs in the writer thread between the commit and the settling, and its value is the future's:
+        what it changes in memory is there for whoever sees the answer. A work may be run again when its transaction
+        was undone, so it changes nothing but the database.
+        An error of work leaves its neighbours alone. HubError("unavailable") when the queue is full, or the disk and
+        the work is none that frees room.
+        """
+        return self._put(Job(work, None, None, after, Future(), frees))
+
+    def gather(self, together: Together, item: Any, after: Optional[Callable[[Any], Any]] = None) -> "Future[Any]":
+        """submit, for small work of many: together(connection, items) is called once for all items of a transaction.
+
+        It answers an outcome for each item, an exception being one. Its items come before other work of the group.
+        """
+        job = Job(None, together, item, after, Future())
+        if threading.get_ident() != self._loop:
+            return self._put(job)
+        self._held.append(job)
+        if len(self._held) == 1:
+            self._call_soon(self._hand_over)
+        return job.future
+
+    def gather_by_turn(self, call_soon: Callable[[Callable[[], None]], None]) -> None:
+        """Called on a loop: what it gathers is handed over once a turn, by call_soon, instead of one by one.
+
+        The writer then finds whole groups, and does not ask for the interpreter lock while the loop is at work.
+        """
+        self._call_soon, self._loop = call_soon, threading.get_ident()
+
+    def _hand_over(self) -> None:
+        held, self._held = self._held, []
+        for job in held:
+            self._put(job)
+
+    def _put(self, job: Job) -> "Future[Any]":
+        if self._stopped or self._jobs.qsize() >= QUEUE_MAX:
+            job.future.set_exception(unavailable("The hub is too busy to store this now."))
+        else:
+            self._jobs.put(job)
+        return job.future
+
+    def write(self, work: Work, after: Optional[Callable[[Any], Any]] = None, frees: bool = False) -> Any:
+        """submit and wait: the result, or work's exception."""
+        return self.submit(work, after, frees).result()
+
+    def waiting(self) -> int:
+        """How many works wait for a writer."""
+        return self._jobs.qsize()
+
+    def _begin(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def _end(self) -> None:
+        """Commit what was submitted. Nothing may be submitted any more."""
+        self._stopped = True
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    # --- in a writer's thread -------------------------------------------------------------------------------------
+
+    def _write_for_ever(self) -> None:
+        while True:
+            jobs = self._next_group()
+            stopping = jobs[-1] is None
+            self._commit([job for job in jobs if job is not None])
+            if self._loop:  # what the loop made is freed where its memory is at home
+                self._call_soon(jobs.clear)
+            if stopping:
+                break
+        self._let_go()
+
+    def _next_group(self) -> List[Optional[Job]]:
+        """Everything that waits, at least one; None at the end means that nothing follows."""
+        jobs = [self._jobs.get()]
+        while jobs[-1] is not None and len(jobs) < GROUP_MAX:
+            try:
+                jobs.append(self._jobs.get_nowait())
+            except queue.Empty:
+                break
+        return jobs
+
+    def _commit(self, jobs: List[Job]) -> None:
+        """One transaction for all jobs; futures settle after the commit, in order."""
+        full = self._no_space()
+        for job in jobs:
+            if full and not job.frees:
+                _settle(job, unavailable(full))
+        jobs = [job for job in jobs if job.frees or not full]
+        if not jobs:
+            return
+        try:
+            outcomes = self._transaction(lambda db: self._outcomes(db, jobs))
+        except Exception as error:  # the edge of the writer thread, which must not end while others wait for it
+            log.error("The database could not commit: %s.", error, exc_info=not self._ends_group(error))
+            outcomes = [unavailable("The storage is not available now.")] * len(jobs)
+        with self.settling:
+            for job, outcome in zip(jobs, outcomes):
+                _settle(job, outcome)
+
+    def _outcomes(self, db: Database, jobs: List[Job]) -> List[Any]:
+        outcomes = self._gathered(db, jobs)
+        for index, job in enumerate(jobs):
+            if job.work is not None:
+                outcomes[index] = self._guarded(db, job.work)
+        return outcomes
+
+    def _gathered(self, db: Database, jobs: List[Job]) -> List[Any]:
+        """Do what is done together; the outcomes by index, None where a job is not of that kind."""
+        outcomes: List[Any] = [None] * len(jobs)
+        kinds: Dict[Together, List[int]] = {}
+        for index, job in enumerate(jobs):
+            if job.together is not None:
+                kinds.setdefault(job.together, []).append(index)
+        for together, places in kinds.items():
+            items = [jobs[place].item for place in places]
+            for place, outcome in zip(places, self._together(db, together, items)):
+                outcomes[place] = outcome
+        return outcomes
+
+    def _together(self, db: Database, together: Together, items: List[Any]) -> List[Any]:
+        """All items at once; when that fails, each for itself, so that one does not take its neighbours with it."""
+        outcomes = self._guarded(db, lambda db: together(db, items))
+        if isinstance(outcomes, BaseException):
+            if len(items) == 1:
+                return [outcomes]
+            return [outcome for item in items for outcome in self._together(db, together, [item])]
+        return outcomes
+
+    def _guarded(self, db: Database, work: Work) -> Any:
+        """The work's result or, with its savepoint undone, its exception; trouble of the database ends the group."""
+        db.execute("SAVEPOINT job")
+        try:
+            outcome = work(db)
+        except Exception as error:  # the edge of a thread that serves everybody: the future carries it on
+            if self._ends_group(error):
+                raise
+            outcome = error
+        if isinstance(outcome, BaseException):
+            db.execute("ROLLBACK TO job")
+        db.execute("RELEASE job")
+        return outcome
+
+
+def _settle(job: Job, outcome: Any) -> None:
+    if not isinstance(outcome, BaseException) and job.after is not None:
+        try:
+            outcome = job.after(outcome)
+        except Exception as error:  # the edge of the writer thread: the work is committed, its caller must know
+            log.exception("What follows a commit failed.")
+            outcome = error
+    if isinstance(outcome, BaseException):
+        job.future.set_exception(outcome)
+    else:
+        job.future.set_result(outcome)
+
+
+def unavailable(sentence: str) -> HubError:
+    """What a caller is told who shall come back."""
+    return HubError("unavailable", sentence, retry_after=RETRY_AFTER_SECONDS)
+
+
+def refusal(error: Exception) -> HubError:
+    """Trouble with the database while it is read, as callers may know it; the log knows more."""
+    log.error("The database can not be read: %s.", error)
+    return unavailable("The storage does not answer.")
+
+
+# --- statements that many tables need ---------------------------------------------------------------------------------
+
+def insert(db: Database, table: str, columns: Sequence[str], values: Iterable[Any]) -> int:
+    """Insert a row into a table that numbers its rows; its new id."""
+    return db.execute("INSERT INTO %s (%s) VALUES (%s)" % (table, ", ".join(columns), marks(columns)),
+                      list(values)).lastrowid or 0
+
+
+def marks(values: Sequence[Any]) -> str:
+    """A mark for each value, as they stand between brackets."""
+    return ", ".join("?" * len(values))
