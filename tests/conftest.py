@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.postgres import PostgresServer
 from tests.support.processes import HubProcess
 
 
@@ -36,3 +37,10 @@ def client(hub):
     caller = hub.client()
     yield caller
     caller.close()
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL for the whole run; each test takes a database of its own: `with postgres.database() as url`."""
+    with PostgresServer() as running:
+        yield running
