@@ -156,6 +156,7 @@ def _begin(hub: Hub, user: Row, address: str, now: int) -> Login:
     old = _oldest(hub.accounts, user["id"])
 
     def work(db: Database) -> None:
+        store.alone(db)
         if user["password_hash"] not in {known["password_hash"] for known in store.users(db)}:
             raise wrong_login()  # it was changed since it was looked at
         for digest in old:
@@ -214,7 +215,8 @@ def add_user(hub: Hub, caller: Caller, user: Row, now: int, first: bool = False)
     row = {"name": user["name"], "role": user["role"], "password_hash": auth.password_hash(user["password"]),
            "created_at": now, "last_login_at": None}
 
-    def work(db: Database) -> Row:  # by the writer's own order of things: of two at the same time one is the second
+    def work(db: Database) -> Row:  # of two at the same time one is the second
+        store.alone(db)
         _check_new(store.users(db), row, first)
         made = {**row, "id": store.add_user(db, row)}
         audit.add(db, caller.who or row["name"], caller.address, "user.add", row["name"],
@@ -256,6 +258,7 @@ def change_user(hub: Hub, caller: Caller, name: str, change: Row, now: int, keep
         columns["password_hash"] = auth.password_hash(change["password"])
 
     def work(db: Database) -> Row:
+        store.alone(db)
         user = _user(store.users(db), name)
         if columns.get("role", "admin") != "admin":
             _keep_an_admin(db, user)
@@ -276,6 +279,7 @@ def change_user(hub: Hub, caller: Caller, name: str, change: Row, now: int, keep
 def remove_user(hub: Hub, caller: Caller, name: str, now: int) -> None:
     """Remove a user and end the sessions. Raises HubError("conflict") for the last admin."""
     def work(db: Database) -> Row:
+        store.alone(db)
         user = _user(store.users(db), name)
         _keep_an_admin(db, user)
         store.remove_user(db, user["id"])
@@ -346,6 +350,7 @@ def add_registration(hub: Hub, caller: Caller, body: Row, now: int) -> Tuple[str
            "created_at": now, "created_by": caller.who, "expires_at": _expiry(body, now), "uses_left": body["uses"]}
 
     def work(db: Database) -> int:
+        store.alone(db)
         _check_room(store.count_registration_tokens(db))
         made = store.add_registration_token(db, row)
         audit.add(db, caller.who, caller.address, "registration.add", row["name"],
@@ -375,9 +380,13 @@ def _check_room(count: int) -> None:
 # --- now and then -----------------------------------------------------------------------------------------------------
 
 def settle(hub: Hub) -> None:
-    """Write back what was used when, and drop the sessions that have expired."""
+    """Write back what was used when, and drop the sessions that have expired, by every hub's word."""
     now = hub.now()
     sessions, tokens = hub.accounts.take_used()
+    if hub.engine.shared:
+        hub.engine.write(lambda db: store.settle(db, sessions, tokens))
+        hub.accounts.load(hub.engine.read())
+        sessions, tokens = [], []
     over = [digest for digest, row in list(hub.accounts.sessions.items()) if not _holds(row, now)]
     if not (sessions or tokens or over):
         return

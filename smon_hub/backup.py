@@ -262,6 +262,8 @@ class Backups:
 
     def tick(self) -> None:
         """What a beat of the jobs does. Raises HubError while the last try failed or the database is damaged."""
+        if self._hub.config.shares:
+            return
         if not self._checked:
             self._checked = True
             self._start(self._look)
@@ -271,7 +273,9 @@ class Backups:
             raise _failed(self.damage or self.error)
 
     def start(self) -> bool:
-        """Begin a backup; False when one is under way."""
+        """Begin a backup; False when one is under way. Raises HubError("conflict") where others do it."""
+        if self._hub.config.shares:
+            raise HubError("conflict", "This database is backed up by its own server's tools, such as pg_dump.")
         return self._start(self._back_up)
 
     def stop(self) -> None:

@@ -239,7 +239,7 @@ def _params(template: str, path: str) -> Optional[Dict[str, str]]:
 def _reached(options: config.Config, make: bool = False) -> Iterator[Union[_Running, _Opened]]:
     """The hub of the data folder, however it can be had. Raises ConfigError for a folder that is none, unless it is to
     be made."""
-    if not (make or os.path.isfile(options.database)):
+    if not (make or options.shares or os.path.isfile(options.database)):
         raise config.ConfigError("There is no hub's database %s; name its folder with --data-dir." % options.database)
     found = _found(options)
     if isinstance(found, Running):
@@ -256,7 +256,7 @@ def _reached(options: config.Config, make: bool = False) -> Iterator[Union[_Runn
 
 def _found(options: config.Config) -> Union[Running, Hub]:
     """The hub that runs, or else one that is open now. Raises CanNotStart."""
-    folder = Folder(options.data_dir, options.database)
+    folder = Folder(options.data_dir, options.lock)
     running = folder.running()
     if running is not None:
         return running

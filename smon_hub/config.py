@@ -13,6 +13,7 @@ from . import __version__
 
 SECTION = "hub"  # of the INI file
 HOST = r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]+\])"
+DATABASES = ("postgresql", "postgres")  # of addresses; anything else is a path
 SWITCHES = ("local_trust", "hsts")  # on or off
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -30,7 +31,8 @@ OPTIONS = (
     Option("host", "0.0.0.0", "Address to listen on; 0.0.0.0 is every address, IPv6 included.", "ADDRESS"),
     Option("port", 3000, "Port to listen on, 0 to 65535; 0 takes a free one.", "PORT"),
     Option("data_dir", "smon_data", "Folder of everything that the hub keeps.", "DIR"),
-    Option("database", "", "SQLite file; smon.db in the data folder when empty.", "FILE"),
+    Option("database", "", "SQLite file, or a postgresql:// address, which several hubs may share; smon.db in the data "
+           "folder when empty.", "FILE|URL"),
     Option("backup_dir", "", "Folder of backups; backups in the data folder when empty.", "DIR"),
     Option("tls_cert", "", "Certificate chain in PEM; with tls_key the hub speaks HTTPS.", "FILE"),
     Option("tls_key", "", "Private key of the certificate, in PEM.", "FILE"),
@@ -68,6 +70,16 @@ class Config(NamedTuple):
     hsts: bool
     config: str
     log_level: str
+
+    @property
+    def shares(self) -> bool:
+        """Whether the database is one that other hubs may use, too; else it is a file."""
+        return self.database.partition("://")[0] in DATABASES
+
+    @property
+    def lock(self) -> str:
+        """What is locked by whoever uses the data folder: the database itself, where it is a file."""
+        return os.path.join(self.data_dir, "hub") if self.shares else self.database
 
 
 class Given(NamedTuple):
@@ -176,9 +188,10 @@ def _whole(values: Dict[str, Any]) -> Config:
     """Derived values and the rules between options."""
     if bool(values["tls_cert"]) != bool(values["tls_key"]):
         raise ConfigError("tls_cert and tls_key go together: one of them is missing.")
-    if "://" in values["database"]:
-        raise ConfigError("database must be the path of a SQLite file, not a %s address." %
-                          values["database"].partition("://")[0])
+    scheme = values["database"].partition("://")[0]
+    if "://" in values["database"] and scheme not in DATABASES:
+        raise ConfigError("database must be the path of a SQLite file or a postgresql:// address, not a %s address."
+                          % scheme)
     values["database"] = values["database"] or os.path.join(values["data_dir"], "smon.db")
     for key in SWITCHES:
         values[key] = values[key] in (True, "on")

@@ -85,7 +85,7 @@ class Server:
     """One server now. row holds the columns of its table; changes replace it whole."""
 
     __slots__ = ("row", "last_seen_at", "sample", "services_print", "ahead", "config_revision", "tally", "maintenance",
-                 "watch", "boot_before", "cloned_at", "_texts", "_entry")
+                 "watch", "boot_before", "cloned_at", "turn", "told_at", "_texts", "_entry")
 
     def __init__(self, row: Dict[str, Any]):
         self.row = row
@@ -98,6 +98,8 @@ class Server:
         self.maintenance = False                   # alerts are recorded, but nobody is told
         self.boot_before: Optional[str] = None     # the boot of the machine before the newest sample's
         self.cloned_at = -CLONE_MS                 # when a boot that was over sent again
+        self.turn = 0                              # as of which everything here is, where other hubs move it, too
+        self.told_at = self.last_seen_at           # the last sign of life that they were told of
         self.watch: Any = None                     # judging.Watch, once there was something to judge
         self._texts: Optional[Tuple[Any, Any, Tuple[str, str]]] = None  # of which row and sample, and what
         self._entry: Optional[Tuple[Any, Any, str]] = None
@@ -202,7 +204,8 @@ class Fleet:
         return list(self.by_uuid.values())
 
     def add(self, row: Dict[str, Any]) -> Server:
-        server = self.by_uuid[row["uuid"]] = Server(row)
+        """The new server, which may have been seen already where several hubs share the database."""
+        server = self.by_uuid.setdefault(row["uuid"], Server(row))
         self.version += 1
         return server
 
@@ -249,6 +252,20 @@ class Fleet:
             with self._lock:
                 self._unsettled.add(server)
                 self.version += 1
+
+    def follow(self, server: Server, row: Dict[str, Any], sample: Optional[Newest]) -> None:
+        """Another hub moved a server; sample: its newest, when that is another one."""
+        if sample is not None:
+            server.note_boot(sample)
+            server.services_print = None  # which services that hub wrote is not known here
+        server.put(row=row, sample=sample)
+        self.heard(server, row["last_seen_at"])
+
+    def heard(self, server: Server, at: int) -> None:
+        """Another hub had a sign of life."""
+        with self._lock:
+            server.last_seen_at = max(server.last_seen_at, at)
+            self.version += 1
 
     def take_unsettled(self) -> List[Server]:
         """The servers that moved since the last call."""

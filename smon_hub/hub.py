@@ -7,7 +7,7 @@ import errno
 import itertools
 import logging
 import ssl
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 from . import clock, settings
 from .accounts import Accounts
@@ -25,6 +25,7 @@ from .ledger import load_alerts
 from .maintenance import Window
 from .notify import Delivery
 from .overrides import Overrides
+from .peers import Peers
 from .ratelimit import RateLimit
 from .reminders import load_windows, mark_maintenance
 from .serve import Server as FrontServer
@@ -32,6 +33,7 @@ from .silence import Silence
 from .store import agent_config, audit, options, series, servers
 from .store.commits import DatabaseUnusable
 from .store.engine import Engine, Trouble
+from .store.postgres import Postgres
 from .web.app import Application, refusal
 from .web.dashboard_api import Overview
 from .web.openapi import Contract
@@ -67,14 +69,15 @@ class Hub:
         self.exposition = Exposition(self.now())
         self.contract = Contract(ROUTES)
         self.assets = Assets()
-        self.engine = Engine(config.database)
+        self.engine: Union[Engine, Postgres] = (Postgres if config.shares else Engine)(config.database)
+        self.peers = Peers(self)
         self.jobs = Jobs(self)
         self.delivery = Delivery(self)
         self.backups = Backups(self)
         self.application = Application(self)
         self._tls: Optional[Tls] = None
         self.local_token = new_local_token()
-        self._folder = Folder(config.data_dir, config.database)
+        self._folder = Folder(config.data_dir, config.lock)
 
     @staticmethod
     def now() -> int:
@@ -86,13 +89,17 @@ class Hub:
         with self._told(), contextlib.ExitStack() as undo:
             self._folder.take()
             undo.callback(self._folder.release)
-            finish_restore(self.config.database)
-            before_upgrade(self.config, self.now())
+            if not self.config.shares:
+                finish_restore(self.config.database)
+                before_upgrade(self.config, self.now())
             self.engine.start()
             undo.callback(self.engine.stop)
-            self.settings.update(options.stored(self.engine.read()))
-            self.accounts.load(self.engine.read())
-            self._load_fleet(self.engine.read())
+            db = self.engine.read()
+            self.peers.begin(db)
+            self.settings.update(options.stored(db))
+            self.accounts.load(db)
+            self._load_fleet(db)
+            self.peers.start()
             undo.pop_all()
         self.jobs.start()
 
@@ -163,6 +170,7 @@ class Hub:
         self.delivery.stop()
         self.jobs.stop()
         self.backups.stop()
+        self.peers.stop()
         self.engine.stop()
         self._folder.release()
 
@@ -174,22 +182,28 @@ class Hub:
             change = {**audit.changed(old, new), **{key: [old[key], new[key]] for key in changes
                                                     if settings.BY_KEY[key].secret}}
             audit.add(db, caller.who, caller.address, "settings.change", "", change, self.now())
-        self.engine.write(work, lambda _: self._take_up(changes))
+        self.engine.write(work, lambda _: self.take_up({**self.settings, **changes}))
 
-    def _take_up(self, changes: Dict[str, Any]) -> None:
-        self.settings = {**self.settings, **changes}
+    def take_up(self, whole: Dict[str, Any]) -> None:
+        """These settings hold from now on."""
+        self.settings = whole
         self.fleet.version += 1
 
     def _load_fleet(self, db: Any) -> None:
-        """Rows, their newest samples as last written back, then every sample that came after that."""
+        """Rows, their newest samples as last written back, then every sample that came after that. Where hubs share the
+        database each sample is written back with its row."""
+        turns = servers.turns(db)
         by_id = {row["id"]: self.fleet.add(row) for row in servers.rows(db)}
+        for row_id, row in by_id.items():
+            row.turn = turns.get(row_id, (0, 0))[0]
         for row_id, revision in agent_config.all_pending(db).items():
             if row_id in by_id:
                 by_id[row_id].config_revision = revision
         settled = self.fleet.settled_sample = int(options.fact(db, SETTLED_FACT, "0"))
         known = (series.sample(db, server.row["newest_sample"]) for server in by_id.values()
                  if server.row["newest_sample"] is not None)
-        for sample in itertools.chain(filter(None, known), series.younger(db, settled)):
+        younger = () if self.engine.shared else series.younger(db, settled)
+        for sample in itertools.chain(filter(None, known), younger):
             server = by_id.get(sample.server)
             if server is not None:
                 self.fleet.move(server, loaded(sample))

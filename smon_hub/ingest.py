@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from operator import itemgetter
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from . import alerts, bodies, clock, fleet, judging, ledger, metrics
 from .errors import HubError
@@ -42,16 +42,18 @@ class _Prepared(NamedTuple):
 
 
 class _Delivery(NamedTuple):
-    """What one request brings of one server. key_hash: of the key it was sent with."""
+    """What one request brings of one server. key_hash: of the key it was sent with. seen_at: the sign of life it is."""
 
     hub: Hub
     now: int
+    seen_at: int
     server: Server
     key_hash: str
     samples: List[Optional[_Prepared]]  # None for what is not to be stored
 
 
 class _LiveDelivery(NamedTuple):
+    hub: Hub
     server: Server
     key_hash: str
     arrival: series.Arrival
@@ -59,7 +61,8 @@ class _LiveDelivery(NamedTuple):
 
 
 _State = Tuple[Newest, Optional[int]]  # a stored sample, and the print of the services that its server has then
-_Stored = Tuple[List[Optional[_State]], Optional[ledger.Verdict]]  # what became of a delivery's samples, and of alerts
+_Stored = Tuple[List[Optional[_State]], Optional[ledger.Verdict], int]  # what became of a delivery's samples, of
+#                                                    alerts, and the turn of the server (peers.py; 0: there is none)
 
 
 def sample(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> "Future[Dict[str, Any]]":
@@ -78,18 +81,21 @@ def samples(hub: Hub, server: Server, payloads: List[Dict[str, Any]], now: int,
     """
     written = server.services_print if len(payloads) == 1 else None  # within a batch they may change and change back
     prepared = [_prepare(hub, server, payload, now, written, seen_at is None) for payload in payloads]
+    seen_at = now if seen_at is None else seen_at
 
     def after(done: _Stored) -> Any:
-        stored, verdict = done
+        stored, verdict, turn = done
         before = {"previous_at": _moment(server.sample)}
-        hub.fleet.seen(server, now if seen_at is None else seen_at)
+        if turn:
+            server.turn, server.told_at = max(server.turn, turn), max(server.told_at, seen_at)
+        hub.fleet.seen(server, seen_at)
         ledger.take_up(hub, verdict, server)
         for state in stored:
             if state is not None:
                 _move(hub, server, state)
         return answer([_result(hub, one, state) for one, state in zip(prepared, stored)], before)
 
-    return hub.engine.gather(_store, _Delivery(hub, now, server, server.row["key_hash"], prepared), after)
+    return hub.engine.gather(_store, _Delivery(hub, now, seen_at, server, server.row["key_hash"], prepared), after)
 
 
 def live(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> "Future[Dict[str, Any]]":
@@ -104,7 +110,7 @@ def live(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> "Future
             hub.fleet.change(server.row["uuid"], {"live_minutes": minutes})
         return {"status": "ok", "stored": stored}
 
-    delivery = _LiveDelivery(server, server.row["key_hash"], series.Arrival(row, timed), minutes)
+    delivery = _LiveDelivery(hub, server, server.row["key_hash"], series.Arrival(row, timed), minutes)
     return hub.engine.gather(_store_live, delivery, after)
 
 
@@ -169,16 +175,31 @@ def _live_numbers(payload: Dict[str, Any]) -> List[Any]:
 
 def _store(db: Database, deliveries: List[_Delivery]) -> List[Any]:
     """The rows of all samples that came together: for each delivery what became of its samples, or its refusal."""
-    known = _known(db, deliveries)
+    known, turns = deliveries[0].hub.peers.hold(db, [(delivery.server, delivery.key_hash) for delivery in deliveries])
     brought = [one for delivery, is_known in zip(deliveries, known) if is_known for one in delivery.samples if one]
     places = iter(series.add(db, [one.arrival for one in brought]))
     states: Dict[Server, _State] = {}
-    return [_judged(db, states, delivery, [next(places) if one else None for one in delivery.samples])
+    done = [_judged(db, states, delivery, [next(places) if one else None for one in delivery.samples], turns)
             if is_known else unknown_key() for delivery, is_known in zip(deliveries, known)]
+    if turns:
+        servers.moved(db, _moves([one for one, is_known in zip(deliveries, known) if is_known], states, turns))
+    return done
+
+
+def _moves(deliveries: List[_Delivery], states: Dict[Server, _State],
+           turns: Dict[Server, int]) -> List[Tuple[int, int, Optional[int], int]]:
+    """What servers.moved takes."""
+    heard: Dict[Server, int] = {}
+    for delivery in deliveries:
+        server = delivery.server
+        heard[server] = max(heard.get(server, server.last_seen_at), delivery.seen_at)
+    newest = {server: states[server][0] if server in states else server.sample for server in heard}
+    return [(turns[server], heard[server], sample.id if sample else None, server.row["id"])
+            for server, sample in newest.items()]
 
 
 def _judged(db: Database, states: Dict[Server, _State], delivery: _Delivery,
-            places: List[Optional[series.Place]]) -> _Stored:
+            places: List[Optional[series.Place]], turns: Dict[Server, int]) -> _Stored:
     """What became of one delivery: its server is judged by the newest of its samples, the others are late."""
     server, record = delivery.server, ledger.Record(db, delivery.now)
     known = states[server][0] if server in states else server.sample
@@ -191,15 +212,7 @@ def _judged(db: Database, states: Dict[Server, _State], delivery: _Delivery,
                 judging.judge_sample(record, delivery.hub, server, newest, known, one.look)
             else:
                 judging.late_sample(record, server, state[0].at, one.look)
-    return stored, judging.close(record, server)
-
-
-def _known(db: Database, deliveries: Sequence[Any]) -> List[bool]:
-    """Whether each delivery's server is still there, with the key that it was sent with."""
-    keys = [(delivery.server.row["id"], delivery.key_hash) for delivery in deliveries]
-    if servers.all_known(db, set(keys)):
-        return [True] * len(keys)
-    return [servers.all_known(db, [key]) for key in keys]
+    return stored, judging.close(record, server), turns.get(server, 0)
 
 
 def _stored(db: Database, states: Dict[Server, _State], server: Server, one: _Prepared,
@@ -221,7 +234,7 @@ def _stored(db: Database, states: Dict[Server, _State], server: Server, one: _Pr
 
 def _store_live(db: Database, deliveries: List[_LiveDelivery]) -> List[Any]:
     """The rows of all near-live samples that came together: whether each is new, or its refusal."""
-    known = _known(db, deliveries)
+    known = deliveries[0].hub.peers.known(db, [(delivery.server, delivery.key_hash) for delivery in deliveries])
     brought = [delivery for delivery, is_known in zip(deliveries, known) if is_known]
     stored = iter(series.add_live(db, [delivery.arrival for delivery in brought]))
     for delivery in brought:

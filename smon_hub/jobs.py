@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from . import accounts, clock, forecast, reminders, rollup, selfcheck
+from . import accounts, clock, forecast, peers, reminders, rollup, selfcheck
 from .auth import is_loopback
 from .errors import HubError
 from .fleet import Server
@@ -28,9 +28,12 @@ Hub = Any  # hub.Hub, which is passed and never imported
 
 
 class Job(NamedTuple):
+    """for_all: where several hubs share the database, one of them does it."""
+
     name: str
     seconds: float
     work: Callable[["Jobs"], Any]
+    for_all: bool = True
 
 
 class Run(NamedTuple):
@@ -76,7 +79,8 @@ class Jobs:
             for job in JOBS:
                 if not self._stopped and self._due[job.name] <= time.monotonic():
                     self._due[job.name] = time.monotonic() + job.seconds
-                    self._attempt(job)
+                    if not job.for_all or self._hub.peers.leads(peers.JOBS):
+                        self._attempt(job)
 
     def _attempt(self, job: Job) -> None:
         began, at, error = time.monotonic(), self._hub.now(), ""
@@ -98,6 +102,9 @@ class Jobs:
 
     def settle(self) -> None:
         """Write back who was seen when; what a crash loses of it is rebuilt from the samples."""
+        if self._hub.peers.shared:
+            self._hub.peers.write_back()
+            return
         fleet = self._hub.fleet
         moved: List[Server] = []
 
@@ -138,9 +145,12 @@ class Jobs:
 
     def listen(self) -> int:
         """Judge who fell silent and who came back; how many did."""
-        now = self._hub.now()
-        reminders.mark_maintenance(self._hub, now)
-        return self._hub.silence.sweep(self._hub, now)
+        self.mark()
+        return self._hub.silence.sweep(self._hub, self._hub.now())
+
+    def mark(self) -> None:
+        """Note which servers are in maintenance now."""
+        reminders.mark_maintenance(self._hub, self._hub.now())
 
     def remind(self) -> None:
         """Everything about alerts that is due by time alone."""
@@ -259,8 +269,9 @@ def _newest(server: Server) -> int:
 
 
 JOBS = (
-    Job("settle", 20, Jobs.settle),  # first: also the last thing that is done
-    Job("settle_accounts", 60, Jobs.settle_accounts),
+    Job("settle", 20, Jobs.settle, for_all=False),  # first: also the last thing that is done
+    Job("settle_accounts", 60, Jobs.settle_accounts, for_all=False),
+    Job("mark", 10, Jobs.mark, for_all=False),
     Job("sweep", 300, Jobs.sweep),
     Job("trim_live", 60, Jobs.trim_live),
     Job("roll_up", 3_600, Jobs.roll_up),  # before the clean-up, which takes what it is made of

@@ -46,6 +46,7 @@ def restore(given: config.Given) -> int:
     if len(given.words) != 1:
         raise ConfigError("Name one backup: smon_server.py restore FILE")
     options = given.options
+    _check_file(options, "pg_restore")
     with _alone(options):
         kept = backup.restore(given.words[0], options.database, Hub.now())
     print("%s is restored to %s%s. Agents send again what they still have of the time since." % (
@@ -61,6 +62,7 @@ def check(given: config.Given) -> int:
             print(sentence or "%s is good." % path)
         return 1 if any(wrong) else 0
     options = given.options
+    _check_file(options, "pg_amcheck")
     if not os.path.isfile(options.database):
         raise ConfigError("There is no hub's database %s; name its folder with --data-dir." % options.database)
     _check_owner(options)
@@ -73,7 +75,7 @@ def check(given: config.Given) -> int:
 @contextlib.contextmanager
 def _alone(options: config.Config) -> Iterator[None]:
     """Hold the data folder, so that no hub starts meanwhile. Raises ConfigError while one runs."""
-    folder = Folder(options.data_dir, options.database)
+    folder = Folder(options.data_dir, options.lock)
     try:
         folder.take()
     except FolderInUse as error:
@@ -86,9 +88,14 @@ def _alone(options: config.Config) -> Iterator[None]:
         folder.release()
 
 
+def _check_file(options: config.Config, tool: str) -> None:
+    if options.shares:
+        raise ConfigError("This hub's database is not a file: its own server's tools do that, such as %s." % tool)
+
+
 def _check_owner(options: config.Config) -> None:
     """Raises ConfigError for root where the hub is another user's."""
     try:
-        Folder(options.data_dir, options.database).check_owner()
+        Folder(options.data_dir, options.lock).check_owner()
     except FolderUnusable as error:
         raise ConfigError(str(error)) from None

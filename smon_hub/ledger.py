@@ -13,7 +13,7 @@ from . import alerts, clock
 from .alerts import CHANGED, NONE, OPENED, RECOVERED, Look, Need, Reading, State
 from .bodies import PROCESS
 from .fleet import Server
-from .store import events, outbox
+from .store import events, outbox, servers, versions
 from .store.details import encode
 from .store.commits import Database
 from .store.events import INFO, SEVERITIES, Alert, Tally
@@ -116,6 +116,8 @@ class Record:
         if not self._touched:
             return None
         outbox.add(self.db, self.messages, self.now)
+        servers.turn(self.db, sorted(self._touched))
+        versions.grow(self.db, versions.ALERTS)
         return Verdict({row_id: events.tally(self.db, row_id) for row_id in self._touched}, events.unread(self.db))
 
     # --- one object ---------------------------------------------------------------------------------------------------

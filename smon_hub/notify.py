@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from itertools import takewhile
 from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from . import clock, messages
+from . import clock, messages, peers
 from .channels import KINDS, Kind, post
 from .errors import HubError
 from .messages import Entry, Message
@@ -106,6 +106,7 @@ class Delivery:
         self._hub = hub
         self.own_port = hub.config.port
         self.heartbeat: Optional[Heartbeat] = None
+        self._led = False
         self._paces: Dict[int, Pace] = {}
         self._lock = threading.Lock()
         self._couriers: Dict[Any, threading.Thread] = {}
@@ -114,10 +115,18 @@ class Delivery:
         self._thread = threading.Thread(target=self._run, name="smon-delivery", daemon=True)
 
     def start(self) -> None:
-        held = self._hub.engine.write(outbox.release_all)
-        if held:
-            log.warning("%d messages were on their way when the hub ended; they are sent again.", held)
+        self._lead()
         self._thread.start()
+
+    def _lead(self) -> bool:
+        """Whether this hub is the one that delivers. What another one had claimed that was it before is sent again."""
+        leads = self._hub.peers.leads(peers.DELIVERY)
+        if leads and not self._led:
+            held = self._hub.engine.write(outbox.release_all)
+            if held:
+                log.warning("%d messages were on their way when a hub ended; they are sent again.", held)
+        self._led = leads
+        return leads
 
     def stop(self) -> None:
         """Cut what is under way and wait a moment for the couriers."""
@@ -186,6 +195,8 @@ class Delivery:
             late = [way for way in self._ways.values() if time.monotonic() - way.started > ATTEMPT_SECONDS]
         for way in late:
             way.cut()
+        if not self._lead():
+            return
         for channel in outbox.busy(self._hub.engine.read()):
             if not self._pace(channel).rests(self._hub.now()):
                 self._begin(channel, lambda channel=channel: self._serve(channel))  # type: ignore[misc]
@@ -234,7 +245,7 @@ class Delivery:
 
     def _serve(self, channel_id: int) -> None:
         """Send what is due for a channel, until nothing is, or it fails."""
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and self._hub.peers.leads(peers.DELIVERY):
             channel = channels.one(self._hub.engine.read(), channel_id)
             if channel is None or not channel["enabled"] or channel["kind"] not in KINDS:
                 self._abandon(channel_id)

@@ -5,6 +5,7 @@ How it lies in the tables is told by store/rollups.py; when it is done, by jobs.
 
 from __future__ import annotations
 
+import json
 from typing import Any, Dict, List, NamedTuple, Tuple
 
 from . import clock
@@ -13,6 +14,8 @@ from .store.commits import Database
 from .store.rollups import Span
 
 ROLLED_FACT = "rolled_sample"  # the youngest sample that is in the buckets
+SETTLED_FACT = "settled_for_all"  # [moment, the youngest then, the youngest a while before that]
+SETTLING_MS = clock.MINUTE     # longer than any transaction may take
 SLICE_SAMPLES = 500            # in one transaction: some 20 ms of the writer
 
 
@@ -38,8 +41,22 @@ def kept_days(rung: Rung, settings: Dict[str, Any]) -> int:
 
 def _next_slice(db: Database) -> Span:
     """The samples that are in no bucket yet, as many as are done at a time; empty when first is last."""
-    rolled, newest = int(options.fact(db, ROLLED_FACT, "0")), rollups.newest_sample(db)
+    rolled, newest = int(options.fact(db, ROLLED_FACT, "0")), _settled(db)
     return Span(rolled, max(rolled, min(rolled + SLICE_SAMPLES, newest)))
+
+
+def _settled(db: Database) -> int:
+    """The youngest sample of which all older ones are there. Several hubs commit in another order than that in which
+    they took their ids, so with them it is one that was the youngest a while ago."""
+    newest = rollups.newest_sample(db)
+    if not db.shared:
+        return newest
+    now = db.moment()
+    noted_at, noted, settled = json.loads(options.fact(db, SETTLED_FACT, "[0, 0, 0]"))
+    if now - noted_at >= SETTLING_MS:
+        noted_at, noted, settled = now, newest, noted
+        options.note(db, SETTLED_FACT, json.dumps([noted_at, noted, settled]))
+    return settled
 
 
 def roll(db: Database, settings: Dict[str, Any], now: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from typing import Any, Dict
 
@@ -31,7 +30,10 @@ def check(hub: Hub, now: int) -> None:
 
 
 def _disk(hub: Hub) -> Any:
-    usage = shutil.disk_usage(os.path.dirname(os.path.abspath(hub.engine.path)))
+    volume = hub.engine.volume()
+    if volume is None:  # its disk is another machine's
+        return []
+    usage = shutil.disk_usage(volume)
     free = 100.0 * usage.free / usage.total if usage.total else FREE_PERCENT
     return [alerts.flat("hub_disk", "", CRITICAL if free < FREE_PERCENT / 2 else WARNING, value=free,
                         threshold=FREE_PERCENT)] if free < FREE_PERCENT else []

@@ -90,6 +90,7 @@ class Silence:
     def _open(self, record: Record, hub: Hub, gone: List[Server], outages: List[Outage]) -> None:
         """Those of them that are still silent, and still there, by now."""
         known, stale = _open_outages(record), hub.settings["stale_threshold_minutes"]
+        hub.peers.catch_up_with(record.db, gone)
         for server in gone:
             if self._is_missed(server, record.now, stale) and servers.exists(record.db, server.row["id"]) \
                     and OFFLINE not in events.current(record.db, server.row["id"]):

@@ -21,7 +21,7 @@ ROOMS = (
     "http", "exchange", "connection", "serve",
     "shapes", "bodies", "config", "folder", "settings", "metrics",
     "store", "fleet", "auth", "accounts", "alerts", "overrides",
-    "maintenance", "ledger", "judging", "silence", "reminders", "forecast", "preview", "selfcheck",
+    "maintenance", "ledger", "judging", "silence", "reminders", "peers", "forecast", "preview", "selfcheck",
     "outbound", "messages", "mail", "syslog", "channels", "notify", "ingest", "intake",
     "rollup", "backup", "export", "exposition", "jobs",
     "web", "hub", "remote", "simulation", "demo", "keeping", "commands", "cli", "hosted",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
-from .commits import Database, insert
+from . import versions
+from .commits import Database, insert, put
 
 Row = Dict[str, Any]
 
@@ -25,13 +26,20 @@ def add_user(db: Database, row: Row) -> int:
     return _add(db, "users", USERS, row)
 
 
+def alone(db: Database) -> None:
+    """Nobody else changes users, sessions or tokens until the transaction has ended: what is looked at now holds."""
+    versions.grow(db, versions.ACCOUNTS)
+
+
 def change_user(db: Database, user: int, columns: Row) -> None:
     names = [key for key in USERS if key in columns]
+    versions.grow(db, versions.ACCOUNTS)
     db.execute("UPDATE users SET %s WHERE id = ?" % ", ".join(name + " = ?" for name in names),
                [*(columns[name] for name in names), user])
 
 
 def remove_user(db: Database, user: int) -> None:
+    versions.grow(db, versions.ACCOUNTS)
     db.execute("DELETE FROM users WHERE id = ?", [user])
     end_sessions(db, user)
 
@@ -43,15 +51,18 @@ def sessions(db: Database) -> List[Row]:
 
 
 def add_session(db: Database, row: Row) -> None:
-    _add(db, "sessions", SESSIONS, row)
+    versions.grow(db, versions.ACCOUNTS)
+    put(db, "sessions", SESSIONS, (row[key] for key in SESSIONS))
 
 
 def end_session(db: Database, token_hash: str) -> None:
+    versions.grow(db, versions.ACCOUNTS)
     db.execute("DELETE FROM sessions WHERE token_hash = ?", [token_hash])
 
 
 def end_sessions(db: Database, user: int, but: str = "") -> None:
     """All of a user's sessions, but one if it is named."""
+    versions.grow(db, versions.ACCOUNTS)
     db.execute("DELETE FROM sessions WHERE account = ? AND token_hash <> ?", [user, but])
 
 
@@ -73,6 +84,7 @@ def add_api_token(db: Database, row: Row) -> int:
 
 
 def remove_api_token(db: Database, token: int) -> None:
+    versions.grow(db, versions.ACCOUNTS)
     db.execute("DELETE FROM api_tokens WHERE id = ?", [token])
 
 
@@ -114,4 +126,5 @@ def _rows(db: Database, table: str, columns: Tuple[str, ...]) -> List[Row]:
 
 
 def _add(db: Database, table: str, columns: Tuple[str, ...], row: Row) -> int:
+    versions.grow(db, versions.ACCOUNTS)
     return insert(db, table, columns, (row[key] for key in columns))

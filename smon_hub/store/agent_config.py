@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .. import clock
-from .commits import Database
+from . import servers
+from .commits import Database, marks
 
 REVISIONS_KEPT = 50  # of each server: who changed what lately, not an archive
 
 
 def queue(db: Database, server: int, changes: Dict[str, Any], now: int) -> int:
     """Queue changes on top of what still waits; the revision that holds them all."""
+    servers.turn(db, [server])  # first: no other hub may take the same revision
     waiting = pending(db, server)
     newest = db.execute("SELECT MAX(revision) FROM agent_config WHERE server = ?", [server]).fetchone()[0] or 0
     settings = {**(waiting[1] if waiting else {}), **changes}
@@ -29,11 +31,13 @@ def pending(db: Database, server: int) -> Optional[Tuple[int, Dict[str, Any]]]:
     return (found[0], json.loads(found[1])) if found and found[2] is None else None
 
 
-def all_pending(db: Database) -> Dict[int, int]:
-    """The revision that waits, by server."""
-    newest = "SELECT server, MAX(revision) AS revision FROM agent_config GROUP BY 1"
+def all_pending(db: Database, ids: Optional[Sequence[int]] = None) -> Dict[int, int]:
+    """The revision that waits, by server; of all of them, or some."""
+    some = "" if ids is None else "WHERE server IN (%s) " % marks(ids)
+    newest = "SELECT server, MAX(revision) AS revision FROM agent_config %sGROUP BY 1" % some
     return dict(db.execute("SELECT c.server, c.revision FROM agent_config c JOIN (%s) AS n "
-                           "ON n.server = c.server AND n.revision = c.revision WHERE c.answered_at IS NULL" % newest))
+                           "ON n.server = c.server AND n.revision = c.revision WHERE c.answered_at IS NULL" % newest,
+                           ids or ()))
 
 
 def answer(db: Database, server: int, revision: int, said: Dict[str, Any], now: int) -> bool:
@@ -41,6 +45,7 @@ def answer(db: Database, server: int, revision: int, said: Dict[str, Any], now: 
     done = db.execute("UPDATE agent_config SET answered_at = ?, rejected = ?, current = ? "
                       "WHERE server = ? AND revision = ?",
                       [now, json.dumps(said["rejected"] or {}), json.dumps(said["current"]), server, revision])
+    servers.turn(db, [server])
     return done.rowcount == 1
 
 

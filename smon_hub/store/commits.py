@@ -46,6 +46,9 @@ class Database(Protocol):
 
     def executemany(self, __sql: str, __values: Iterable[Sequence[Any]]) -> Any: ...
 
+    def moment(self) -> int:
+        """What the database's clock shows, UTC milliseconds."""
+
     def bytes_in_use(self) -> int:
         """Of the whole database, without what is free within it where that can be told."""
 
@@ -284,10 +287,14 @@ def refusal(error: Exception) -> HubError:
 
 def insert(db: Database, table: str, columns: Sequence[str], values: Iterable[Any]) -> int:
     """Insert a row into a table that numbers its rows; its new id."""
-    return db.execute("INSERT INTO %s (%s) VALUES (%s)" % (table, ", ".join(columns), marks(columns)),
-                      list(values)).lastrowid or 0
+    return put(db, table, columns, values).lastrowid or 0
+
+
+def put(db: Database, table: str, columns: Sequence[str], values: Iterable[Any]) -> Rows:
+    """Insert a row."""
+    return db.execute("INSERT INTO %s (%s) VALUES (%s)" % (table, ", ".join(columns), marks(columns)), list(values))
 
 
 def marks(values: Sequence[Any]) -> str:
-    """A mark for each value, as they stand between brackets."""
-    return ", ".join("?" * len(values))
+    """A mark for each value, as they stand between brackets; for none of them what nothing is equal to."""
+    return ", ".join("?" * len(values)) or "NULL"

@@ -35,6 +35,9 @@ class Connection(sqlite3.Connection):
 
     shared = False
 
+    def moment(self) -> int:
+        return self.execute("SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)").fetchone()[0]
+
     def bytes_in_use(self) -> int:
         pages, free, size = (self.execute("PRAGMA " + name).fetchone()[0]
                              for name in ("page_count", "freelist_count", "page_size"))

@@ -191,10 +191,12 @@ def tally(db: Database, server: int) -> Tally:
     return _tally(*db.execute(_TALLY + "WHERE ended_at IS NULL AND server = ?", [server]).fetchone())
 
 
-def tallies(db: Database) -> Dict[int, Tally]:
-    """Every server that has a current alert."""
-    found = db.execute("SELECT server, %s WHERE ended_at IS NULL GROUP BY 1" % _TALLY[len("SELECT "):])
-    return {server: _tally(*values) for server, *values in found}
+def tallies(db: Database, ids: Optional[Sequence[int]] = None) -> Dict[int, Tally]:
+    """Every server that has a current alert; of these ids, also those that have none."""
+    some = "" if ids is None else "AND server IN (%s) " % marks(ids)
+    found = {server: _tally(*values) for server, *values in db.execute(
+        "SELECT server, %s WHERE ended_at IS NULL %sGROUP BY 1" % (_TALLY[len("SELECT "):], some), ids or ())}
+    return {**{server: _tally(0) for server in ids or ()}, **found}
 
 
 _TALLY = ("SELECT COUNT(*), MAX(CASE WHEN opened_at IS NULL THEN 0 ELSE severity END), "
@@ -204,7 +206,7 @@ _TALLY = ("SELECT COUNT(*), MAX(CASE WHEN opened_at IS NULL THEN 0 ELSE severity
 
 
 def _tally(rows: int, *of_them: Optional[int]) -> Tally:
-    worst, active, critical, silent = (value or 0 for value in of_them)
+    worst, active, critical, silent = (value or 0 for value in of_them or (0, 0, 0, 0))
     return Tally(SEVERITIES[worst] if worst > INFO else "", active, critical, rows > 0, silent > 0, next(_serials))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, Mapping
 
+from . import versions
 from .commits import Database
 
 
@@ -15,6 +16,7 @@ def stored(db: Database) -> Dict[str, Any]:
 
 def put(db: Database, changes: Dict[str, Any]) -> None:
     """Store checked values, all or none."""
+    versions.grow(db, versions.SETTINGS)
     for key, value in changes.items():
         db.execute("INSERT INTO settings (key, value) VALUES (?, ?) "
                    "ON CONFLICT (key) DO UPDATE SET value = excluded.value", [key, json.dumps(value)])
@@ -27,6 +29,7 @@ def group_rules(db: Database) -> Dict[str, Mapping[str, Any]]:
 
 def put_group_rules(db: Database, group: str, rules: Mapping[str, Any]) -> None:
     """Replace what a group has of its own; no row for nothing."""
+    versions.grow(db, versions.RULES)
     db.execute("DELETE FROM group_rules WHERE group_name = ?", [group])
     if rules:
         db.execute("INSERT INTO group_rules (group_name, rules) VALUES (?, ?)", [group, json.dumps(rules)])

@@ -120,7 +120,7 @@ def claim(db: Database, rows: Sequence[Row], now: int) -> None:
 
 
 def release_all(db: Database) -> int:
-    """At the start of the only hub on this database: whoever held a claim is no more. How many were held."""
+    """When a hub begins to be the one that delivers: whoever held a claim is no more. How many were held."""
     return db.execute("UPDATE outbox SET claimed_at = NULL WHERE settled_at IS NULL "
                       "AND claimed_at IS NOT NULL").rowcount
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 SCHEMA = """
 -- A row is a watched server. Its newest sample and last sign of life are written back now and then, not with
--- each sample: they are rebuilt from the samples that are younger than `settled_sample` in `meta`. An id is never used
--- again: what a removed server left must not become a new one's.
+-- each sample: they are rebuilt from the samples that are younger than `settled_sample` in `meta`. Where several hubs
+-- share the database they are written with each sample, and turn grows with whatever the other hubs should know. An id
+-- is never used again: what a removed server left must not become a new one's.
 CREATE TABLE servers (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     uuid TEXT NOT NULL UNIQUE,
@@ -31,7 +32,8 @@ CREATE TABLE servers (
     live_minutes INTEGER NOT NULL,
     registered_at BIGINT NOT NULL,
     last_seen_at BIGINT NOT NULL,
-    newest_sample BIGINT
+    newest_sample BIGINT,
+    turn BIGINT NOT NULL DEFAULT 0
 );
 
 -- A row is one sample of one server. `details` holds the whole payload but its services: JSON, deflated with the
@@ -360,6 +362,19 @@ CREATE TABLE maintenance (
 -- A row is a server whose rows are being removed in the background.
 CREATE TABLE removals (
     server INTEGER PRIMARY KEY
+);
+
+-- A row is a part of what hubs keep in memory, but for servers, and how often it was changed.
+CREATE TABLE versions (
+    part TEXT PRIMARY KEY,
+    number BIGINT NOT NULL
+);
+
+-- A row is work that one of several hubs does for all of them, which one, and until when it may without asking again.
+CREATE TABLE leases (
+    name TEXT PRIMARY KEY,
+    holder TEXT NOT NULL,
+    until BIGINT NOT NULL
 );
 
 -- A row is a fact about the database itself.

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from .. import clock, metrics
-from .commits import Database, Rows
+from .commits import Database, Rows, marks
 
 HISTORY_POINTS_MAX = 1_500
 ROWS_AT_ONCE = 32            # in one statement: 32 x 21 values stay below the 999 of an old SQLite
@@ -104,6 +104,12 @@ def sample(db: Database, row_id: int) -> Optional[Sample]:
     """The sample of a row id."""
     found = db.execute("SELECT id, server, at, details FROM samples WHERE id = ?", [row_id]).fetchone()
     return Sample(*found) if found else None
+
+
+def by_ids(db: Database, ids: Sequence[int]) -> List[Sample]:
+    """The samples of some row ids."""
+    return [Sample(*found) for found in db.execute(
+        "SELECT id, server, at, details FROM samples WHERE id IN (%s)" % marks(ids), ids)] if ids else []
 
 
 def nearest(db: Database, server: int, at: int) -> Optional[Sample]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Collection, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Collection, Dict, Iterable, List, Optional, Sequence, Tuple
 
-from .commits import Database, insert
+from . import versions
+from .commits import Database, insert, marks
 
 COLUMNS = ("uuid", "key_hash", "export_key", "hostname", "display_name", "group_name", "ip_address", "os_info", "tags",
            "notes", "alert_cpu_threshold", "alert_memory_threshold", "alert_disk_threshold", "collection_interval",
@@ -22,12 +23,14 @@ Row = Dict[str, Any]
 
 def add(db: Database, row: Row) -> int:
     """Insert a server; its new id."""
+    versions.grow(db, versions.SERVERS)
     return insert(db, "servers", COLUMNS, (_stored(key, row[key]) for key in COLUMNS))
 
 
-def rows(db: Database) -> List[Row]:
-    """Every server, with its id."""
-    found = db.execute("SELECT id, %s FROM servers ORDER BY id" % ", ".join(COLUMNS))
+def rows(db: Database, ids: Optional[Sequence[int]] = None) -> List[Row]:
+    """Every server, with its id; or some."""
+    found = db.execute("SELECT id, %s FROM servers %sORDER BY id" % (
+        ", ".join(COLUMNS), "" if ids is None else "WHERE id IN (%s) " % marks(ids)), ids or ())
     return [_row(values) for values in found]
 
 
@@ -53,6 +56,8 @@ def change(db: Database, server: int, columns: Row) -> bool:
     names = [key for key in COLUMNS if key in columns]
     done = db.execute("UPDATE servers SET %s WHERE id = ?" % ", ".join(name + " = ?" for name in names),
                       [*(_stored(name, columns[name]) for name in names), server])
+    turn(db, [server])
+    versions.grow(db, versions.SERVERS)
     return done.rowcount == 1
 
 
@@ -61,11 +66,44 @@ def settle(db: Database, seen: Iterable[Tuple[int, Optional[int], int]]) -> None
     db.executemany("UPDATE servers SET last_seen_at = ?, newest_sample = ? WHERE id = ?", seen)
 
 
+# --- where several hubs share the database ----------------------------------------------------------------------------
+
+def turn(db: Database, ids: Sequence[int]) -> None:
+    """Something that other hubs keep of these servers is changed by the caller's transaction."""
+    if db.shared:
+        db.execute("UPDATE servers SET turn = turn + 1 WHERE id IN (%s)" % marks(ids), ids)
+
+
+def turns(db: Database) -> Dict[int, Tuple[int, int]]:
+    """(turn, last_seen_at) of every server."""
+    return {row_id: (number, seen_at) for row_id, number, seen_at in db.execute(
+        "SELECT id, turn, last_seen_at FROM servers")}
+
+
+def locked(db: Database, ids: Sequence[int]) -> Dict[int, Tuple[int, str]]:
+    """(turn, key hash) of those that are there, which no other hub changes until the transaction has ended."""
+    return {row_id: (number, key_hash) for row_id, number, key_hash in db.execute(
+        "SELECT id, turn, key_hash FROM servers WHERE id IN (%s) ORDER BY id FOR UPDATE" % marks(ids), ids)}
+
+
+def moved(db: Database, some: Iterable[Tuple[int, int, Optional[int], int]]) -> None:
+    """Write (turn, last_seen_at, newest_sample, id) of servers with the samples that moved them."""
+    db.executemany("UPDATE servers SET turn = ?, last_seen_at = ?, newest_sample = ? WHERE id = ?", some)
+
+
+def seen(db: Database, some: Iterable[Tuple[int, int, int]]) -> None:
+    """Write (last_seen_at, id, the same moment again) of servers that another hub may have heard of later."""
+    db.executemany("UPDATE servers SET last_seen_at = ? WHERE id = ? AND last_seen_at < ?", some)
+
+
+# --- removal ----------------------------------------------------------------------------------------------------------
+
 def remove(db: Database, server: int) -> bool:
     """Take a server out of every answer at once; False when there is none. `sweep` deletes what it leaves."""
     if db.execute("DELETE FROM servers WHERE id = ?", [server]).rowcount != 1:
         return False
     db.execute("INSERT INTO removals (server) VALUES (?)", [server])
+    versions.grow(db, versions.SERVERS)
     return True
 
 

@@ -23,11 +23,11 @@ def note(db: Database, now: int) -> None:
     options.note(db, SIZES_FACT, json.dumps(sizes[-KEPT:]))
 
 
-def forecast(db: Database, now: int, free: int) -> Dict[str, Optional[float]]:
+def forecast(db: Database, now: int, free: Optional[int]) -> Dict[str, Optional[float]]:
     """grows_bytes_per_day and, with `free` bytes left on the disk, full_in_days; None where that is not known, or
     where it does not grow."""
     growth = _growth([size for size in _sizes(db) if size[0] > now - SLOPE_MS] + [(now, db.bytes_in_use())])
-    full = round(free / growth, 1) if growth is not None and growth > 0 else None
+    full = round(free / growth, 1) if free is not None and growth is not None and growth > 0 else None
     return {"grows_bytes_per_day": None if growth is None else round(growth), "full_in_days": full}
 
 
@@ -47,7 +47,7 @@ def oldest_sample(db: Database, server_ids: Sequence[int]) -> Optional[int]:
     return min((at for at in found if at is not None), default=None)
 
 
-def answer(db: Database, now: int, free: int, server_ids: Sequence[int]) -> Dict[str, Any]:
+def answer(db: Database, now: int, free: Optional[int], server_ids: Sequence[int]) -> Dict[str, Any]:
     """What an administrator asks about the file."""
     oldest = oldest_sample(db, server_ids)
     return {"used_bytes": db.bytes_in_use(), "free_bytes": free, **forecast(db, now, free),

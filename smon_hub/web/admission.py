@@ -15,7 +15,7 @@ from typing import Any, Dict, Set, Tuple
 from .. import auth, ingest
 from ..auth import Caller
 from ..errors import HubError
-from .call import FILE, FORM, Route
+from .call import BODY_BYTES, FILE, FORM, Route
 
 JSON, BINARY, FORM_TYPE = "application/json", "application/octet-stream", "application/x-www-form-urlencoded"
 LOOP_BODY_BYTES = 64 << 10   # a larger sample is parsed in the pool: the loop belongs to everyone
@@ -34,11 +34,12 @@ class Admission:
     def admit(self, route: Route, environ: Environ) -> Tuple[str, int]:
         """(lane, body limit). Raises HubError to refuse the request.
 
-        Leaves smon.caller in environ, or smon.bearer where a key is not yet verified; and for people smon.scheme, by
-        which their browser came, and smon.only_https, whether it shall come by nothing else.
+        Leaves smon.caller in environ, or smon.address where `verify` is to find out who calls, beside what only the
+        loop must not wait for; and for people smon.scheme, by which their browser came, and smon.only_https, whether it
+        shall come by nothing else.
         """
         address = auth.client_address(environ, self._hub.config.trusted_proxies)
-        lane = (self._identify_agent if route.auth == "agent" else self._identify)(route, environ, address)
+        lane = (self._identify_agent if route.auth == "agent" else self._identify_person)(route, environ, address)
         if route.body is not None:
             _check_type(route, environ)
         if lane == "loop" and int(environ.get("CONTENT_LENGTH") or LOOP_BODY_BYTES) >= LOOP_BODY_BYTES:
@@ -53,6 +54,20 @@ class Admission:
         config = self._hub.config
         return not (self._hub.accounts.users or config.trusted_proxies or config.allowed_hosts or config.public_url
                     or not config.local_trust)
+
+    def _identify_person(self, route: Route, environ: Environ, address: str) -> str:
+        """Find out who calls a route that is not an agent's, or leave that to `verify`; the lane to go on in.
+
+        Where other hubs may have let somebody in, or out, what memory knows is not enough: only those who show nothing
+        are answered by it, and those whom it does not know may not send what is large.
+        """
+        if self._hub.peers.shared:
+            shown = environ.get("HTTP_AUTHORIZATION") or auth.session(environ.get("HTTP_COOKIE", ""))
+            caller = self._caller(environ, address)
+            if caller.role != "nobody" or shown and route.body_bytes <= BODY_BYTES:
+                environ["smon.address"] = address
+                return "pool" if route.on == "loop" else route.on
+        return self._identify(route, environ, address)
 
     def _identify(self, route: Route, environ: Environ, address: str) -> str:
         """Find out who calls a route that is not an agent's; the lane to go on in."""
@@ -112,26 +127,39 @@ class Admission:
         """Find out which agent calls, or that bcrypt must tell; the lane to go on in."""
         found = auth.bearer(environ.get("HTTP_AUTHORIZATION", ""))
         server = self._hub.fleet.by_uuid.get(found[0]) if found else None
-        if found and server and self._hub.keys.remembers(server, found[1]):
+        remembered, shared = found and server and self._hub.keys.remembers(server, found[1]), self._hub.peers.shared
+        if found and remembered and (route.stores or not shared):
             if route.limited:
                 self._count((auth.limit_key(address), found[0]))
             environ["smon.caller"], environ["smon.authenticated"] = Caller("agent", address, server), True
             return route.on
-        if not found or server is None:  # ids are random: that one is unknown tells nothing, and costs no body
+        if not found or server is None and not shared:  # ids are random: an unknown one tells nothing, costs no body
             self._count(auth.limit_key(address))
             raise ingest.unknown_key()
+        environ["smon.address"] = address
+        if remembered:
+            return "pool"
         self._refuse_over(self._hub.limits.wait(auth.limit_key(address), self._limit(), time.monotonic()))
-        environ["smon.bearer"] = (server, found[1], address)
         return "keys"
 
     def verify(self, route: Route, environ: Environ) -> Caller:
-        """The slow check of an agent's key. Only failures count against its address."""
-        server, key, address = environ["smon.bearer"]
-        if not self._hub.keys.verify(server, key):
+        """What may wait, after the body: the slow check of an agent's key, and what other hubs decided."""
+        self._hub.peers.catch_up()
+        address = environ["smon.address"]
+        if route.auth == "agent":
+            return self._verify_agent(route, environ, address)
+        self._identify(route, environ, address)
+        return environ["smon.caller"]
+
+    def _verify_agent(self, route: Route, environ: Environ, address: str) -> Caller:
+        """Only failures count against the address."""
+        uuid, key = auth.bearer(environ["HTTP_AUTHORIZATION"]) or ("", "")
+        server = self._hub.fleet.by_uuid.get(uuid)
+        if server is None or not (self._hub.keys.remembers(server, key) or self._hub.keys.verify(server, key)):
             self._count(auth.limit_key(address))
             raise ingest.unknown_key()
         if route.limited:
-            self._count((auth.limit_key(address), server.row["uuid"]))
+            self._count((auth.limit_key(address), uuid))
         environ["smon.authenticated"] = True
         return Caller("agent", address, server)
 

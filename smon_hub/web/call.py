@@ -119,8 +119,9 @@ class Route(NamedTuple):
 
     path: `{name}` stands for one segment. auth: open, agent, viewer or admin. body: the shape of the JSON body; ANY,
     FILE or FORM for one that the handler checks, None where none is read. query: a row for each parameter. on: "loop"
-    for what never waits. limited: counts for the rate limit. any_host: answered by whatever name the hub is called,
-    for callers that are no browsers. summary: one sentence for the API document.
+    for what never waits. stores: an agent's key is looked at again by the transaction that stores what it brings, so
+    that memory is enough before that. limited: counts for the rate limit. any_host: answered by whatever name the
+    hub is called, for callers that are no browsers. summary: one sentence for the API document.
     """
 
     method: str
@@ -134,4 +135,5 @@ class Route(NamedTuple):
     on: str = "pool"
     limited: bool = False
     body_bytes: int = BODY_BYTES
+    stores: bool = False
     any_host: bool = False

@@ -110,7 +110,8 @@ def test_what_is_no_command_is_named_with_those_there_are(arguments, word):
     (["--log-level", "loud"], {}, "--log-level must be one of DEBUG, INFO, WARNING, ERROR, not 'loud'."),
     (["--tls-cert", "c.pem"], {}, "tls_cert and tls_key go together: one of them is missing."),
     ([], {"SMON_TLS_KEY": "k.pem"}, "tls_cert and tls_key go together: one of them is missing."),
-    (["--database", "postgresql://db/x"], {}, "database must be the path of a SQLite file, not a postgresql address."),
+    (["--database", "mysql://db/x"], {},
+     "database must be the path of a SQLite file or a postgresql:// address, not a mysql address."),
     (["--trusted-proxies", "192.0.2.1, proxy.example"], {}, "trusted_proxies must be addresses separated by commas: "
      "'proxy.example' does not appear to be an IPv4 or IPv6 address."),
     ([], {"SMON_TRUSTED_PROXIES": "192.0.2.0/24"}, "trusted_proxies must be addresses separated by commas: "

@@ -18,8 +18,9 @@ import pytest
 
 from smon_hub.errors import HubError
 from smon_hub.store import engine as engine_module
-from smon_hub.store import schema
-from smon_hub.store.engine import DatabaseUnusable, Engine
+from smon_hub.store import commits, schema
+from smon_hub.store.commits import DatabaseUnusable
+from smon_hub.store.engine import Engine
 from tests.support import ROOT
 
 PATIENCE = 20  # seconds until a test that waits in vain gives up
@@ -40,6 +41,12 @@ def keys(path):
     """What another process would read from the file."""
     with opened(path) as db:
         return [key for key, in db.execute("SELECT key FROM meta ORDER BY key")]
+
+
+@pytest.fixture
+def engine(sqlite):
+    """What is told here is told of the file; test_postgres.py has the other engine."""
+    return sqlite
 
 
 @pytest.fixture
@@ -76,7 +83,7 @@ def test_all_that_waits_is_one_commit(engine):
 
 
 def test_a_group_is_bounded(engine, held, monkeypatch):
-    monkeypatch.setattr(engine_module, "GROUP_MAX", 4)
+    monkeypatch.setattr(commits, "GROUP_MAX", 4)
     sizes = []
 
     def together(db, items):
@@ -200,12 +207,12 @@ def test_a_process_killed_when_a_future_settles_leaves_the_row_behind(path):
 def refused(future):
     with pytest.raises(HubError) as refusal:
         future.result(PATIENCE)
-    assert (refusal.value.code, refusal.value.retry_after) == ("unavailable", engine_module.RETRY_AFTER_SECONDS)
+    assert (refusal.value.code, refusal.value.retry_after) == ("unavailable", commits.RETRY_AFTER_SECONDS)
     return refusal.value.sentence
 
 
 def test_a_full_queue_tells_callers_to_come_back(engine, held, monkeypatch):
-    monkeypatch.setattr(engine_module, "QUEUE_MAX", 2)
+    monkeypatch.setattr(commits, "QUEUE_MAX", 2)
     waiting = [engine.submit(add(key)) for key in "ab"]
     assert "too busy" in refused(engine.submit(add("c")))
     held.set()

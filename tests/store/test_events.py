@@ -133,6 +133,6 @@ def test_the_worst_of_late_samples_is_kept_with_its_span(engine, server):
     "SELECT COUNT(*) FROM notifications WHERE is_read = 0",
     "SELECT * FROM alert_events WHERE alert = 1 ORDER BY id",
 ])
-def test_what_is_asked_with_each_sample_walks_no_table(db, query):
-    plan = [row[3] for row in db.execute("EXPLAIN QUERY PLAN " + query)]
+def test_what_is_asked_with_each_sample_walks_no_table(file, query):
+    plan = [row[3] for row in file.execute("EXPLAIN QUERY PLAN " + query)]
     assert all("USING" in step and "INDEX" in step for step in plan), plan

@@ -20,20 +20,20 @@ def test_a_sentence_above_each_table_says_what_a_row_is(table):
     assert re.search(r"(?m)^-- A row is .*\n(-- .*\n)*CREATE TABLE %s \(" % table, schema.SCHEMA)
 
 
-def test_a_new_database_has_all_tables_and_the_newest_version(db):
-    found = {name for name, in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+def test_a_new_database_has_all_tables_and_the_newest_version(file):
+    found = {name for name, in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     assert found - {"sqlite_sequence"} == set(TABLES)
-    assert db.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+    assert file.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
 
 
-def test_the_rooms_name_the_columns_that_there_are(db):
-    assert columns(db, "servers") == ["id", *servers.COLUMNS]
-    assert columns(db, "samples") == ["id", *series.SAMPLE_COLUMNS]
-    assert columns(db, "live") == list(series.LIVE_COLUMNS)
+def test_the_rooms_name_the_columns_that_there_are(file):
+    assert columns(file, "servers") == ["id", *servers.COLUMNS, "turn"]
+    assert columns(file, "samples") == ["id", *series.SAMPLE_COLUMNS]
+    assert columns(file, "live") == list(series.LIVE_COLUMNS)
 
 
-def test_every_table_keyed_by_server_is_swept_after_a_removal(db):
-    keyed = {table for table in TABLES if "server" in columns(db, table)} - {"removals"}
+def test_every_table_keyed_by_server_is_swept_after_a_removal(file):
+    keyed = {table for table in TABLES if "server" in columns(file, table)} - {"removals"}
     assert keyed == set(servers.REMOVED_FROM)
 
 

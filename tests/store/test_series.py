@@ -118,11 +118,11 @@ def test_only_a_servers_own_live_samples_go(engine, db):
     assert db.execute("SELECT server, at FROM live ORDER BY 1").fetchall() == [(1, TEN + 1), (2, TEN)]
 
 
-def test_pages_that_became_free_go_back_to_the_file_system(engine, db):
-    add(engine, *(row(TEN + number, details=b"x" * 1000) for number in range(2000)))
-    engine.write(lambda db: series.drop_samples(db, 1, TEN + 9999, 0, 2000))
-    before = db.execute("PRAGMA freelist_count").fetchone()[0]
-    while engine.write(series.give_back):
+def test_pages_that_became_free_go_back_to_the_file_system(sqlite, file):
+    add(sqlite, *(row(TEN + number, details=b"x" * 1000) for number in range(2000)))
+    sqlite.write(lambda db: series.drop_samples(db, 1, TEN + 9999, 0, 2000))
+    before = file.execute("PRAGMA freelist_count").fetchone()[0]
+    while sqlite.write(lambda db: db.give_back()):
         pass
     assert before > 400
-    assert db.execute("PRAGMA freelist_count").fetchone()[0] == 0
+    assert file.execute("PRAGMA freelist_count").fetchone()[0] == 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from smon_hub import clock
-from smon_hub.store import options, size
+from smon_hub.store import engine as file_engine
+from smon_hub.store import options, postgres, size
 from tests.store.test_series import TEN, add, row
 
 DAYS = [TEN + day * clock.DAY for day in range(12)]
@@ -16,17 +17,18 @@ def sizes(engine, monkeypatch):
     """Note sizes as if the file held so many bytes at those moments."""
     def note(*measured):
         for at, held in measured:
-            monkeypatch.setattr(size, "in_use", lambda db, held=held: held)
+            for kind in (file_engine.Connection, postgres.Connection):
+                monkeypatch.setattr(kind, "bytes_in_use", lambda db, held=held: held)
             engine.write(lambda db, at=at: size.note(db, at))
     return note
 
 
-def test_what_is_in_use_grows_with_what_is_stored_and_shrinks_when_it_goes(engine, db):
-    empty = size.in_use(db)
-    add(engine, *(row(TEN + number, details=b"x" * 1000) for number in range(500)))
-    full = size.in_use(db)
-    engine.write(lambda db: db.execute("DELETE FROM samples"))
-    assert full > empty + 500_000 and size.in_use(db) < empty + 20_000
+def test_what_is_in_use_grows_with_what_is_stored_and_shrinks_when_it_goes(sqlite, file):
+    empty = file.bytes_in_use()
+    add(sqlite, *(row(TEN + number, details=b"x" * 1000) for number in range(500)))
+    full = file.bytes_in_use()
+    sqlite.write(lambda db: db.execute("DELETE FROM samples"))
+    assert full > empty + 500_000 and file.bytes_in_use() < empty + 20_000
 
 
 def test_growth_is_taken_over_the_last_week(db, sizes):

@@ -1,0 +1,240 @@
+"""Several hubs on one database: what each keeps in memory follows the others, and which of them does the common work.
+
+A hub that is alone does everything and follows nobody; its methods here answer at once. With others, nothing that must
+hold at once is taken from memory: a request of a person looks at the numbers of store/versions.py first, and a sample
+is stored and judged while its server's row is locked, after memory has caught up with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
+
+from . import ledger, reminders, settings
+from .errors import HubError
+from .fleet import Server, loaded
+from .store import agent_config, events, leases, options, series, servers, versions
+from .store.commits import Database
+from .store.engine import Trouble
+
+log = logging.getLogger("smon.peers")
+
+BEAT_SECONDS = 0.4           # between two looks: what another hub heard is shown here within a second
+LEASE_SECONDS = 10           # after which the others take over what a hub that went did
+RENEW_SECONDS = 3
+MARGIN_SECONDS = 2           # before its end a lease is not trusted: a statement under way takes its time
+AWAY_SECONDS = 5             # a database that was away for longer has missed signs of life
+SLICE = 200                  # servers looked up in one statement
+JOBS, DELIVERY = LEASES = ("jobs", "delivery")
+
+Hub = Any  # hub.Hub, which is passed and never imported
+
+
+class Peers:
+    """Owns the thread that follows. `start` and `stop` belong to the hub."""
+
+    def __init__(self, hub: Hub):
+        self._hub = hub
+        self.shared = hub.engine.shared
+        self.name = uuid.uuid4().hex
+        self._numbers: Dict[str, int] = {}
+        self._held: Dict[str, float] = {}     # until when a lease is ours, on the machine's own clock
+        self._renewed = 0.0
+        self._answered = time.monotonic()     # when the database last did
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="smon-peers", daemon=True)
+
+    def start(self) -> None:
+        """Look at what the others do from now on. What was loaded so far is as of `begin`."""
+        if self.shared:
+            self._renew()
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Let the others have what this hub did for all."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+            try:
+                self.write_back()
+                self._hub.engine.write(lambda db: leases.give_back(db, self.name))
+            except HubError as error:
+                log.warning("The other hubs wait for %d seconds: %s", LEASE_SECONDS, error)
+
+    def begin(self, db: Database) -> None:
+        """Memory is about to be loaded: what changes from here on is new."""
+        self._numbers = versions.numbers(db) if self.shared else {}
+
+    # --- the common work ------------------------------------------------------------------------------------------
+
+    def leads(self, lease: str) -> bool:
+        """Whether this hub does some work for all of them now."""
+        return not self.shared or time.monotonic() < self._held.get(lease, 0.0)
+
+    def _renew(self) -> None:
+        began, self._renewed = time.monotonic(), time.monotonic()
+        for name in LEASES:
+            held = self._hub.engine.write(lambda db: leases.take(db, name, self.name, LEASE_SECONDS * 1000))
+            if held != self.leads(name):
+                log.info("This hub %s the work %s for all.", "does" if held else "leaves", name)
+            self._held[name] = began + LEASE_SECONDS - MARGIN_SECONDS if held else 0.0
+
+    # --- while something is stored --------------------------------------------------------------------------------
+
+    def known(self, db: Database, keys: Sequence[Tuple[Server, str]]) -> List[bool]:
+        """Whether each server is still there, with the key that was shown."""
+        pairs = [(server.row["id"], key_hash) for server, key_hash in keys]
+        if servers.all_known(db, set(pairs)):
+            return [True] * len(pairs)
+        return [servers.all_known(db, [pair]) for pair in pairs]
+
+    def hold(self, db: Database, keys: Sequence[Tuple[Server, str]]) -> Tuple[List[bool], Dict[Server, int]]:
+        """known, and no other hub changes these servers until the transaction has ended. Memory has caught up with
+        them. The second answer is the turn that each has after the transaction; empty for a hub that is alone."""
+        if not self.shared:
+            return self.known(db, keys), {}
+        by_id = {server.row["id"]: server for server, _ in keys}
+        found: Dict[int, Tuple[int, str]] = {}
+        for some in _slices(sorted(by_id)):
+            found.update(servers.locked(db, some))
+        self._take_up(db, {row_id: turn for row_id, (turn, _) in found.items()}, by_id)
+        return ([found.get(server.row["id"], (0, ""))[1] == key_hash for server, key_hash in keys],
+                {by_id[row_id]: turn + 1 for row_id, (turn, _) in found.items()})
+
+    def catch_up_with(self, db: Database, some: Iterable[Server]) -> None:
+        """hold, for servers that are looked at without a key."""
+        if self.shared:
+            self.hold(db, [(server, "") for server in some])
+
+    # --- following ------------------------------------------------------------------------------------------------
+
+    def catch_up(self) -> None:
+        """Before a request: what people decided on another hub holds here, too."""
+        if self.shared:
+            numbers = versions.numbers(self._hub.engine.read())
+            behind = [part for part in versions.PARTS if numbers.get(part) != self._numbers.get(part)]
+            if behind:
+                with self._hub.engine.settling:
+                    self._reload(behind)
+
+    def _reload(self, behind: Sequence[str]) -> None:
+        """Under the lock, where the numbers are read again: they must not be younger than what is loaded."""
+        db = self._hub.engine.read()
+        numbers = versions.numbers(db)
+        for part in behind:
+            _PARTS[part](self, db)
+            self._numbers[part] = numbers.get(part, 0)
+
+    def follow(self) -> None:
+        """One look at everything."""
+        self.write_back()
+        self.catch_up()
+        with self._hub.engine.settling:
+            self._follow_servers(self._hub.engine.read())
+
+    def write_back(self) -> None:
+        """Let the others know which signs of life came here."""
+        fleet = self._hub.fleet
+        heard = [(server, server.last_seen_at) for server in fleet.take_unsettled()
+                 if server.last_seen_at > server.told_at]
+        if heard:
+            try:
+                self._hub.engine.write(lambda db: servers.seen(db, [
+                    (at, server.row["id"], at) for server, at in heard]))
+            except Exception:
+                fleet.put_back(server for server, _ in heard)
+                raise
+            for server, at in heard:
+                server.told_at = max(server.told_at, at)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(BEAT_SECONDS):
+            try:
+                self.follow()
+                if time.monotonic() - self._renewed >= RENEW_SECONDS:
+                    self._renew()
+                self._note_answer()
+            except (HubError, Trouble) as error:
+                log.warning("The other hubs can not be followed: %s.", error)
+            except Exception:  # the edge of a thread: the next look tries again
+                log.exception("Following the other hubs failed.")
+
+    def _note_answer(self) -> None:
+        """Nobody could say that they live while the database was away, so their silence counts from now."""
+        away, self._answered = time.monotonic() - self._answered, time.monotonic()
+        if away > AWAY_SECONDS:
+            log.warning("The database was away for %d seconds.", away)
+            self._hub.silence.grace_from = self._hub.now()
+
+    # --- the parts ------------------------------------------------------------------------------------------------
+
+    def _follow_servers(self, db: Database) -> None:
+        """New servers, removed ones, and those of which another hub knows more."""
+        fleet, turns = self._hub.fleet, servers.turns(db)
+        known = {server.row["id"]: server for server in fleet.servers()}
+        for row_id in known.keys() - turns.keys():
+            fleet.remove(known[row_id].row["uuid"])
+        for some in _slices(sorted(turns.keys() - known.keys())):
+            for row in servers.rows(db, some):
+                known[row["id"]] = fleet.add(row)
+        self._catch(db, {row_id: turn for row_id, (turn, _) in turns.items()}, known)
+        for row_id, (_, seen_at) in turns.items():
+            if row_id in known and seen_at > known[row_id].last_seen_at:
+                fleet.heard(known[row_id], seen_at)
+
+    def _take_up(self, db: Database, turns: Dict[int, int], known: Dict[int, Server]) -> None:
+        if any(known[row_id].turn != turn for row_id, turn in turns.items()):
+            with self._hub.engine.settling:
+                self._catch(db, turns, known)
+
+    def _catch(self, db: Database, turns: Dict[int, int], known: Dict[int, Server]) -> None:
+        """Load anew what differs. turns are at most as young as what is read now."""
+        behind = sorted(row_id for row_id, turn in turns.items() if row_id in known and known[row_id].turn < turn)
+        for some in _slices(behind):
+            rows = {row["id"]: row for row in servers.rows(db, some)}
+            waiting, tallies = agent_config.all_pending(db, some), events.tallies(db, some)
+            newest = series.by_ids(db, [row["newest_sample"] for row in rows.values()
+                                        if _is_news(known[row["id"]], row["newest_sample"])])
+            samples = {sample.server: loaded(sample) for sample in newest}
+            for row_id, row in rows.items():
+                server = known[row_id]
+                server.config_revision, server.tally, server.turn = (
+                    waiting.get(row_id, 0), tallies[row_id], turns[row_id])
+                self._hub.fleet.follow(server, row, samples.get(row_id))
+        if behind:
+            reminders.mark_maintenance(self._hub, self._hub.now())
+
+    def _follow_settings(self, db: Database) -> None:
+        self._hub.take_up({**settings.DEFAULTS, **options.stored(db)})
+
+    def _follow_accounts(self, db: Database) -> None:
+        self._hub.accounts.load(db)
+        if self._hub.accounts.users:
+            self._hub.end_setup()
+
+    def _follow_rules(self, db: Database) -> None:
+        self._hub.overrides.take_up(options.group_rules(db))
+
+    def _follow_windows(self, db: Database) -> None:
+        reminders.load_windows(self._hub, db)
+        reminders.mark_maintenance(self._hub, self._hub.now())
+
+    def _follow_alerts(self, db: Database) -> None:
+        ledger.take_up(self._hub, ledger.Verdict(events.tallies(db, [0]), events.unread(db)))
+
+
+_PARTS: Dict[str, Callable[[Peers, Database], None]] = {
+    versions.SETTINGS: Peers._follow_settings, versions.ACCOUNTS: Peers._follow_accounts,
+    versions.RULES: Peers._follow_rules, versions.WINDOWS: Peers._follow_windows,
+    versions.SERVERS: Peers._follow_servers, versions.ALERTS: Peers._follow_alerts}
+
+
+def _is_news(server: Server, newest: Any) -> bool:
+    return newest is not None and (server.sample is None or server.sample.id != newest)
+
+
+def _slices(ids: Sequence[int]) -> Iterable[Sequence[int]]:
+    return (ids[start:start + SLICE] for start in range(0, len(ids), SLICE))
