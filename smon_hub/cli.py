@@ -54,7 +54,7 @@ def _serve(given: config.Given) -> int:
         front = hub.serve()
         _obey_signals(front.stop, hub.reload)
         for host, port in front.addresses:
-            log.info("Listening on %s, data in %s.", hub.url(host, port), hub.config.data_dir)
+            log.info("Listening on %s, data in %s.", hub.url(host, port), hub.engine.path if hub.engine.shared else hub.config.data_dir)
         front.run()
         log.info("Stopped.")
     finally:
