@@ -53,8 +53,9 @@ def _serve(given: config.Given) -> int:
     try:
         front = hub.serve()
         _obey_signals(front.stop, hub.reload)
+        place = hub.engine.path if hub.engine.shared else hub.config.data_dir
         for host, port in front.addresses:
-            log.info("Listening on %s, data in %s.", hub.url(host, port), hub.engine.path if hub.engine.shared else hub.config.data_dir)
+            log.info("Listening on %s, data in %s.", hub.url(host, port), place)
         front.run()
         log.info("Stopped.")
     finally:
