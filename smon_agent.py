@@ -63,17 +63,7 @@ VERSION = "1.0.0"
 DONE, FAILED, UNUSABLE, BUFFERED, TAKEN = 0, 1, 2, 3, 4  # exit codes; docs/agent.md explains them
 
 log = logging.getLogger("smon.agent")
-
-
-def _minute_seconds() -> float:
-    """How long a configured minute lasts: 60 seconds, except under the project's own tests."""
-    try:
-        return max(0.01, float(os.environ["SMON_MINUTE_SECONDS"]))
-    except (KeyError, ValueError):
-        return 60.0
-
-
-MINUTE = _minute_seconds()
+MINUTE = float(os.environ.get("SMON_MINUTE_SECONDS") or 60)  # other than 60 under the project's own tests alone
 
 
 def utc_now() -> datetime.datetime:
@@ -101,67 +91,59 @@ def clean(text: object, limit: int = 256) -> str:
 
 # ---------------------------------------------------------------------------------------------------------- options
 
-SERVICE_NAME = re.compile(r"(?!-)[A-Za-z0-9@._:\\-]{1,256}")
-WEB_ADDRESS = re.compile(r"https?://[^\s/@?#]+(/[^\s?#]*)?")
-PROXY_ADDRESS = re.compile(r"|environment|http://[^\s/?#]+/?")
-TOKEN = re.compile(r"[\x21-\x7e]{0,512}")
-SERVER_ID = re.compile(r"[A-Za-z0-9._-]{0,128}")
-LOG_LEVEL = re.compile(r"DEBUG|INFO|WARNING|ERROR")
-PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
-MOUNT_PATTERN = re.compile(r"[^\x00-\x1f\x7f*]*(\*[^\x00-\x1f\x7f*]*){0,3}")  # six * cost Python 3.8 ten seconds
+Form = namedtuple("Form", "pattern meant")
+PRINTABLE = Form(re.compile(r"[^\x00-\x1f\x7f]*"), "text without control characters")
+WEB_ADDRESS = Form(re.compile(r"https?://[^\s/@?#,]+(/[^\s?#]*)?"), "an http:// or https:// address")
+PROXY_ADDRESS = Form(re.compile(r"|environment|http://[^\s/?#]+/?"), "empty, environment or an http:// address")
+SERVER_ID = Form(re.compile(r"[A-Za-z0-9._-]{0,128}"), "an id as registration gives it")
+KEY = Form(re.compile(r"[\x21-\x7e]{0,512}"), "a key as registration gives it")
+TOKEN = Form(KEY.pattern, "a token as the hub gives it")
+SERVICE_NAME = Form(re.compile(r"(?!-)[A-Za-z0-9@._:\\-]{1,256}"), "names of services")
+LOG_LEVEL = Form(re.compile(r"DEBUG|INFO|WARNING|ERROR"), "DEBUG, INFO, WARNING or ERROR")
+MOUNT_PATTERN = Form(re.compile(r"[^\x00-\x1f\x7f*]*(\*[^\x00-\x1f\x7f*]*){0,3}"),  # six * cost Python 3.8 ten seconds
+                     "mount points with at most three * each")
 
-Option = namedtuple("Option", "key type default sentence low high form meant remote",
-                    defaults=(None, None, PRINTABLE, "text without control characters", False))
+Option = namedtuple("Option", "key type default sentence low high form remote", defaults=(None, None, PRINTABLE, False))
+Remote = functools.partial(Option, remote=True)  # what the hub may change as well
 
 OPTIONS = (
-    Option("dashboard_url", str, "http://localhost:3000", "Address of the hub.",
-           form=WEB_ADDRESS, meant="an http:// or https:// address"),
-    Option("server_id", str, "", "Id of this machine at the hub; registration fills it in.",
-           form=SERVER_ID, meant="an id as registration gives it"),
-    Option("api_key", str, "", "Key of this machine; registration fills it in.",
-           form=TOKEN, meant="a key as registration gives it"),
-    Option("export_key", str, "", "Key that signs spool exports; registration fills it in.",
-           form=TOKEN, meant="a key as registration gives it"),
-    Option("registration_token", str, "", "Token that lets this machine register without waiting for approval.",
-           form=TOKEN, meant="a token as the hub gives it"),
+    Option("dashboard_url", (str, list), "http://localhost:3000",
+           "Address of the hub, or a list of up to 8 addresses of hubs with one database.", 1, 8, WEB_ADDRESS),
+    Option("server_id", str, "", "Id of this machine at the hub; registration fills it in.", form=SERVER_ID),
+    Option("api_key", str, "", "Key of this machine; registration fills it in.", form=KEY),
+    Option("export_key", str, "", "Key that signs spool exports; registration fills it in.", form=KEY),
+    Option("registration_token", str, "", "Token that lets this machine register without approval.", form=TOKEN),
     Option("display_name", str, "", "Name to show instead of the host name; sent at registration.", high=255),
     Option("group_name", str, "", "Group to show this machine in; sent at registration.", high=255),
     Option("tags", list, [], "Words to find this machine by; sent at registration.", high=50),
-    Option("collection_interval_minutes", int, 10, "Minutes between two samples.", 5, 60, remote=True),
-    Option("top_processes_count", int, 15, "Processes in a sample: the top by CPU and by memory, in turn.", 0, 200,
-           remote=True),
-    Option("monitored_services", list, [], "Services to report; empty: see auto_discover_services.", high=500,
-           form=SERVICE_NAME, meant="names of services", remote=True),
-    Option("auto_discover_services", bool, True, "Report every service when monitored_services is empty.", remote=True),
-    Option("collect_processes", bool, True, "Report processes.", remote=True),
-    Option("collect_disks", bool, True, "Report file systems.", remote=True),
-    Option("collect_network", bool, True, "Report network counters and rates.", remote=True),
-    Option("collect_services", bool, True, "Report services.", remote=True),
-    Option("include_mounts", list, [], "Mount points to report beside the local file systems, as network mounts.",
-           high=100),
-    Option("skip_mounts", list, [], "Mount points to leave out; * and ? stand for any characters.", high=100,
-           form=MOUNT_PATTERN, meant="mount points with at most three * each", remote=True),
-    Option("live_enabled", bool, False, "Send a light sample every few seconds.", remote=True),
-    Option("live_interval_seconds", int, 10, "Seconds between two live samples.", 5, 60, remote=True),
-    Option("live_retention_minutes", int, 30, "Minutes that the hub keeps live samples.", 1, 1440, remote=True),
-    Option("ping_enabled", bool, True, "Send a heartbeat in the middle of a cycle, at least every 5 minutes.",
-           remote=True),
-    Option("retry_attempts", int, 3, "Tries before the wait between tries begins to double.", 1, 100, remote=True),
-    Option("retry_delay_seconds", float, 10, "Seconds between tries.", 0.1, 3600, remote=True),
-    Option("request_timeout_seconds", float, 30, "Seconds that one request may take.", 1, 300),
-    Option("offline_buffer_max", int, 100, "Samples kept on disk while the hub is away; then the oldest goes.",
-           1, 100000, remote=True),
-    Option("spool_max_mb", int, 50, "Megabytes of samples kept on disk while the hub is away.", 1, 10240),
+    Remote("collection_interval_minutes", int, 10, "Minutes between two samples.", 5, 60),
+    Remote("top_processes_count", int, 15, "Processes in a sample: the top by CPU and by memory, in turn.", 0, 200),
+    Remote("monitored_services", list, [], "Services to report; empty: see auto_discover_services.",
+           high=500, form=SERVICE_NAME),
+    Remote("auto_discover_services", bool, True, "Report every service when monitored_services is empty."),
+    Remote("collect_processes", bool, True, "Report processes."),
+    Remote("collect_disks", bool, True, "Report file systems."),
+    Remote("collect_network", bool, True, "Report network counters and rates."),
+    Remote("collect_services", bool, True, "Report services."),
+    Option("include_mounts", list, [], "Mount points to report beside the local ones, as network mounts.", high=100),
+    Remote("skip_mounts", list, [], "Mount points to leave out; * and ? are wildcards.", high=100, form=MOUNT_PATTERN),
+    Remote("live_enabled", bool, False, "Send a light sample every few seconds."),
+    Remote("live_interval_seconds", int, 10, "Seconds between two live samples.", 5, 60),
+    Remote("live_retention_minutes", int, 30, "Minutes that the hub keeps live samples.", 1, 1440),
+    Remote("ping_enabled", bool, True, "Send a heartbeat in the middle of a cycle, at least every 5 minutes."),
+    Remote("retry_attempts", int, 3, "Tries before the wait between tries begins to double.", 1, 100),
+    Remote("retry_delay_seconds", float, 10, "Seconds between tries.", 0.1, 3600),
+    Option("request_timeout_seconds", float, 30, "Seconds that one request may take, all addresses together.", 1, 300),
+    Remote("offline_buffer_max", int, 100, "Samples kept while the hub is away; then the oldest goes.", 1, 100000),
+    Option("spool_max_mb", int, 50, "Megabytes of samples kept while the hub is away.", 1, 10240),
     Option("verify_ssl", bool, True, "Check the hub's certificate."),
     Option("ca_file", str, "", "File with the certificates to trust instead of the system's."),
     Option("client_cert", str, "", "File with this machine's own certificate, for hubs that ask for one."),
     Option("client_key", str, "", "File with the private key of client_cert."),
-    Option("proxy", str, "", "Proxy to use, http://host:port, or `environment`; empty: none.",
-           form=PROXY_ADDRESS, meant="empty, environment or an http:// address"),
+    Option("proxy", str, "", "Proxy to use, http://host:port, or `environment`; empty: none.", form=PROXY_ADDRESS),
     Option("state_dir", str, "", "Folder for spool, lock, log and what was learned; empty: the folder of the config."),
     Option("log_file", str, "agent.log", "Log file; empty: no file."),
-    Option("log_level", str, "INFO", "DEBUG, INFO, WARNING or ERROR.", form=LOG_LEVEL,
-           meant="DEBUG, INFO, WARNING or ERROR", remote=True),
+    Remote("log_level", str, "INFO", "DEBUG, INFO, WARNING or ERROR.", form=LOG_LEVEL),
     Option("log_max_bytes", int, 5 * 1024 * 1024, "Size at which the log file is rotated.", 10240, 1024 ** 3),
     Option("log_backup_count", int, 3, "Rotated log files to keep.", 0, 100),
 )
@@ -172,6 +154,14 @@ TEXT_MAX = 4096  # longest text of an option that names no limit of its own
 
 class ConfigError(Exception):
     """The config can not be used; the text says why."""
+
+    status = UNUSABLE
+
+
+class TakenError(ConfigError):
+    """Another agent works in this state folder."""
+
+    status = TAKEN
 
 
 def checked(option: Option, value: object):
@@ -198,31 +188,43 @@ def _checked_text(option: Option, value: object) -> str:
     limit = option.high or TEXT_MAX
     if not isinstance(value, str) or len(value) > limit or value != value.encode("utf-8", "replace").decode():
         raise ConfigError(f"{option.key} must be text of at most {limit} characters.")
-    if not option.form.fullmatch(value):
-        raise ConfigError(f"{option.key} must be {option.meant}.")
+    if not option.form.pattern.fullmatch(value):
+        raise ConfigError(f"{option.key} must be {option.form.meant}.")
     return value
 
 
 def _checked_list(option: Option, value: object) -> list:
-    if not isinstance(value, list) or len(value) > option.high:
-        raise ConfigError(f"{option.key} must be a list of at most {option.high} entries.")
+    if not isinstance(value, list) or not (option.low or 0) <= len(value) <= option.high:
+        count = f"{option.low} to {option.high}" if option.low else f"at most {option.high}"
+        raise ConfigError(f"{option.key} must be a list of {count} entries.")
     return [_checked_text(option._replace(high=None), item) for item in value]
 
 
-CHECKS = {bool: _checked_flag, int: _checked_number, float: _checked_number, str: _checked_text, list: _checked_list}
+def _checked_text_or_list(option: Option, value: object):
+    return _checked_list(option, value) if isinstance(value, list) else _checked_list(option, [value])[0]
+
+
+CHECKS = {bool: _checked_flag, int: _checked_number, float: _checked_number, str: _checked_text, list: _checked_list,
+          (str, list): _checked_text_or_list}
 
 
 def in_force(given: dict) -> types.SimpleNamespace:
     """Every option with its value from `given` or its default; ConfigError names the first wrong one."""
     values = {option.key: checked(option, given.get(option.key, option.default)) for option in OPTIONS}
-    for key in ("dashboard_url", "proxy"):
+    options = types.SimpleNamespace(**values)
+    for key, address in [("dashboard_url", each) for each in addresses(options)] + [("proxy", options.proxy)]:
         try:
-            port = urlsplit(values[key]).port
+            port = urlsplit(address).port
         except ValueError:
             port = -1
         if port is not None and not 0 < port < 65536:
             raise ConfigError(f"{key} must have a port from 1 to 65535, or none.")
-    return types.SimpleNamespace(**values)
+    return options
+
+
+def addresses(options: types.SimpleNamespace) -> list:
+    """Where hubs may be found, the preferred one first."""
+    return options.dashboard_url if isinstance(options.dashboard_url, list) else [options.dashboard_url]
 
 
 def read_object(path: str) -> dict:
@@ -337,9 +339,9 @@ class Config:
 
     def _lost_identity(self, given: dict) -> dict:
         """Id and key, when the file was written anew without them for the same hub: they are put back."""
-        after = dict(given, **self._learned(given))
-        moved = after.get("dashboard_url", BY_KEY["dashboard_url"].default) != self.now.dashboard_url
-        if moved or after.get("api_key") or not self.now.api_key:
+        after = in_force(dict(given, **self._learned(given)))
+        moved = set(addresses(self.now)).isdisjoint(addresses(after))
+        if moved or after.api_key or not self.now.api_key:
             return {}
         return {key: getattr(self.now, key) for key in IDENTITY}
 
@@ -371,7 +373,7 @@ class Config:
 
     def can_learn(self) -> str:
         """Why nothing can be saved, or an empty text."""
-        folder = self.state_folder if self.now.state_dir else os.path.dirname(self.path)
+        folder = self.state_folder
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
         except OSError as error:
@@ -381,14 +383,14 @@ class Config:
     @property
     def state_folder(self) -> str:
         """The folder of spool, lock and log."""
-        return os.path.join(os.path.dirname(self.path), self.now.state_dir)
+        return self.file(self.now.state_dir)
 
     def file(self, name: str) -> str:
         """The path of a file that the options name: relative to the config."""
         return os.path.join(os.path.dirname(self.path), name)
 
     def _identity_path(self, given: dict) -> str:
-        return os.path.join(os.path.dirname(self.path), str(given["state_dir"]), "identity.json")
+        return self.file(os.path.join(str(given["state_dir"]), "identity.json"))
 
     def _identity(self, given: dict) -> dict:
         content = read_object(self._identity_path(given))
@@ -454,7 +456,7 @@ class OneLine(logging.Formatter):
 # ---------------------------------------------------------------------------------------------------------- collect
 
 CGROUP = "/sys/fs/cgroup"
-BLOCK, DISKSTATS = "/sys/block", "/proc/diskstats"
+BLOCK, DISKSTATS, MEMINFO = "/sys/block", "/proc/diskstats", "/proc/meminfo"
 COLLECTOR_SECONDS = 10  # a subject that takes longer is reported as late and the sample goes without it
 MOUNT_SECONDS = 3       # a dead network mount never answers,
 MOUNTS_SECONDS = 6      # and there may be many: the last one tried still ends within COLLECTOR_SECONDS
@@ -471,17 +473,15 @@ Seen = namedtuple("Seen", "pid started cpu_seconds rss name state", defaults=(b"
 Collector = namedtuple("Collector", "name place option collect")
 
 
-class Worker(threading.Thread):
-    """A thread that runs one call after another for Deadlines."""
+class Worker:
+    """A thread that runs one call after another for Deadlines and answers each with (result, error)."""
 
     def __init__(self) -> None:
-        super().__init__(name="worker", daemon=True)
         self.tasks: queue.SimpleQueue = queue.SimpleQueue()
         self.outcomes: queue.SimpleQueue = queue.SimpleQueue()
-        self.start()
+        threading.Thread(target=self._work, name="worker", daemon=True).start()
 
-    def run(self) -> None:
-        """Answer each task with (result, error)."""
+    def _work(self) -> None:
         while True:
             function, arguments = self.tasks.get()
             try:
@@ -540,8 +540,9 @@ class Machine:
         self.required = {"cpu_percent": 0.0, "memory_percent": 0.0}  # a hub refuses a sample without these two
 
     def prime(self, options: types.SimpleNamespace) -> None:
-        """Take the readings that the first sample is compared with."""
+        """Take the readings that the first sample is compared with, and let some time pass."""
         self.collect(options, [row for row in COLLECTORS if row.name in ("cpu", "processes")])
+        time.sleep(PRIME_SECONDS)
 
     def collect(self, options: types.SimpleNamespace, collectors=None) -> tuple:
         """({"metrics", "processes", "services"}, errors by collector): a failing or late one spares the rest."""
@@ -573,10 +574,20 @@ def reason(error: BaseException) -> str:
     return clean(error) or type(error).__name__
 
 
-def read_text(path: str) -> str:
-    """A small file of the kernel's, without the buffers and questions of a text file."""
+def read_text(path: str, default: str | None = None) -> str:
+    """A small file of the kernel's, without the buffers and questions of a text file; the default if it is missing."""
+    try:
+        return read_bytes(path).decode("utf-8", "replace")
+    except OSError:
+        if default is None:
+            raise
+        return default
+
+
+def read_bytes(path: str) -> bytes:
+    """A whole file."""
     with open(path, "rb", buffering=0) as file:
-        return file.read().decode("utf-8", "replace")
+        return file.read()
 
 
 def collect_cpu(machine: Machine, options, errors: dict) -> dict:
@@ -632,9 +643,9 @@ def collect_memory(machine: Machine, options, errors: dict) -> dict:
     memory = psutil.virtual_memory()
     total, used, available, percent = memory.total, memory.used, memory.available, memory.percent
     machine.memory_total = total
-    limit, taken = cgroup_memory()
-    machine.source["memory"] = "cgroup" if limit and limit < total else "host"
-    if machine.source["memory"] == "cgroup":
+    limit, taken = cgroup_memory(total)
+    machine.source["memory"] = "cgroup" if limit else "host"
+    if limit:
         total, used = limit, min(taken, limit)
         available = total - used
         percent = round(100 * used / total, 1)
@@ -642,14 +653,17 @@ def collect_memory(machine: Machine, options, errors: dict) -> dict:
             "memory_percent": percent}
 
 
-def cgroup_memory() -> tuple:
-    """(limit, bytes in use without the cache that can be dropped) of the container, or (None, None)."""
+def cgroup_memory(total: int) -> tuple:
+    """(limit, bytes in use without the cache that can be dropped) of a container limited to less, or (None, None)."""
     for limit, used, inactive in ((f"{CGROUP}/memory.max", f"{CGROUP}/memory.current", "inactive_file"),
                                   (f"{CGROUP}/memory/memory.limit_in_bytes", f"{CGROUP}/memory/memory.usage_in_bytes",
                                    "total_inactive_file")):
         try:
+            ceiling = int(read_text(limit))
+            if ceiling >= total:
+                break
             cache = re.search(rf"^{inactive} (\d+)", read_text(f"{os.path.dirname(used)}/memory.stat"), re.M)
-            return int(read_text(limit)), max(0, int(read_text(used)) - int(cache[1] if cache else 0))
+            return ceiling, max(0, int(read_text(used)) - int(cache[1] if cache else 0))
         except (OSError, ValueError):
             continue  # "max" is no number, and the other version's files are not there
     return None, None
@@ -657,17 +671,12 @@ def cgroup_memory() -> tuple:
 
 def collect_swap(machine: Machine, options, errors: dict) -> dict:
     """Swap space; all zero where there is none."""
-    total, used, percent = swap_space()
+    total, used, percent = swap_linux(read_text(MEMINFO)) if os.path.exists(MEMINFO) else swap_psutil()
     return {"swap_total": total, "swap_used": used, "swap_percent": percent}
 
 
-def swap_space() -> tuple:
-    """(total, used, percent)."""
-    return swap_linux(read_text("/proc/meminfo")) if os.path.exists("/proc/meminfo") else swap_psutil()
-
-
 def swap_linux(text: str) -> tuple:
-    """The same of /proc/meminfo alone: psutil reads the counters of paging as well."""
+    """(total, used, percent) of /proc/meminfo alone: psutil reads the counters of paging as well."""
     found = dict(re.findall(r"^(SwapTotal|SwapFree): +(\d+) kB$", text, re.M))
     total = 1024 * int(found.get("SwapTotal", 0))
     used = total - 1024 * int(found.get("SwapFree", 0))
@@ -690,18 +699,14 @@ def collect_system(machine: Machine, options, errors: dict) -> dict:
 
 def uptime_seconds(booted: float) -> int:
     """Seconds since boot, untouched by changes of the clock where the kernel counts them."""
-    try:
-        return int(float(read_text("/proc/uptime").split()[0]))
-    except (OSError, ValueError):
-        return max(0, int(time.time() - booted))
+    counted = read_text("/proc/uptime", "").split()
+    return int(float(counted[0])) if counted else max(0, int(time.time() - booted))
 
 
 def boot_id() -> str:
     """A name for this run of the machine."""
-    try:
-        return read_text("/proc/sys/kernel/random/boot_id").strip()
-    except OSError:
-        return f"boot-{round(psutil.boot_time() / 60)}"  # minutes: Windows' boot time wanders by a second
+    named = read_text("/proc/sys/kernel/random/boot_id", "").strip()
+    return named or f"boot-{round(psutil.boot_time() / 60)}"  # minutes: Windows' boot time wanders by a second
 
 
 def collect_disks(machine: Machine, options, errors: dict) -> dict:
@@ -751,29 +756,20 @@ def disk_row(part) -> dict | None:
 
 def collect_network(machine: Machine, options, errors: dict) -> dict:
     """Bytes and packets of all interfaces since boot, and a second since the last cycle."""
-    counters = network_counters()
+    counters = {name: tuple(each[:4]) for name, each in psutil.net_io_counters(pernic=True, nowrap=False).items()}
     names = "bytes_sent", "bytes_recv", "packets_sent", "packets_recv"
     return {"network": dict(zip(names, map(sum, zip(*counters.values())))),
             "network_rate": machine.network.take(counters, NETWORK_RATES)}
 
 
-def network_counters() -> dict:
-    """The four counters by interface, as the kernel has them."""
-    return {name: tuple(each[:4]) for name, each in psutil.net_io_counters(pernic=True, nowrap=False).items()}
-
-
 def collect_disk_io(machine: Machine, options, errors: dict) -> dict:
     """Disk traffic a second since the last cycle."""
-    return {"disk_io_rate": machine.disk_io.take(disk_counters(), DISK_RATES)}
-
-
-def disk_counters() -> dict:
-    """The four counters by disk, without partitions; {} where there is no disk."""
-    return disk_counters_linux() if os.path.exists(DISKSTATS) else disk_counters_psutil()
+    counters = disk_counters_linux() if os.path.exists(DISKSTATS) else disk_counters_psutil()
+    return {"disk_io_rate": machine.disk_io.take(counters, DISK_RATES)}
 
 
 def disk_counters_linux() -> dict:
-    """What /proc/diskstats counts, in sectors and requests, of the disks themselves."""
+    """The four counters by disk, {} where there is none: of the disks themselves, as /proc/diskstats has them."""
     rows = {row[2]: row for row in map(str.split, read_text(DISKSTATS).splitlines())}
     return {name: (int(rows[name][5]) * SECTOR_BYTES, int(rows[name][9]) * SECTOR_BYTES,
                    int(rows[name][3]), int(rows[name][7])) for name in disks_among(tuple(rows))}
@@ -937,56 +933,52 @@ class Live:
     """The light samples of live mode: a few reads of /proc, no fork, no walk over processes."""
 
     def __init__(self) -> None:
+        self._machine = Machine()
         self._cores = psutil.cpu_times(percpu=True)
-        self._sent, self._moved = Rates(), Rates()
         self._frequency: tuple = (None, -math.inf)
         self._failed: set = set()
         self._counts_cost = 0.0
+        self._subjects = (  # what it is called, who finds it, and what of that a live sample shows
+            ("cpu", self._cpu, ("cpu_percent", "cpu_per_core", "cpu_freq_mhz")),
+            ("memory", self._memory, ("memory_percent", "memory_used", "memory_available")),
+            ("swap", collect_swap, ("swap_percent", "swap_used")),
+            ("network", collect_network, ("network_rate",)),
+            ("disks", collect_disk_io, ("disk_io_rate",)),
+            ("counts", self._counts, ("process_count", "thread_count", "handle_count")))
 
     def sample(self, retention_minutes: int) -> dict:
         """One live sample in the hub's fields; what this system does not tell is null."""
         sample: dict = {"collected_at": iso(utc_now()), "retention_minutes": retention_minutes}
-        for part in (self._cpu, self._memory, self._swap, self._network, self._disks, self._counts):
+        for name, collect, shown in self._subjects:
             try:
-                sample.update(part())
+                found = collect(self._machine, None, {})
+                sample.update((key, found[key]) for key in shown)
             except Exception as error:  # one figure must not cost the sample
-                if part.__name__ not in self._failed:
-                    self._failed.add(part.__name__)
-                    log.warning("Live samples go without %s: %s", part.__name__.strip("_"), reason(error))
+                if name not in self._failed:
+                    self._failed.add(name)
+                    log.warning("Live samples go without %s: %s", name, reason(error))
         return sample
 
-    def _cpu(self) -> dict:
+    def _cpu(self, *_) -> dict:
         cores, self._cores = self._cores, psutil.cpu_times(percpu=True)
         return {"cpu_percent": busy_percent(summed(cores), summed(self._cores)),
                 "cpu_per_core": [busy_percent(*pair) for pair in zip(cores, self._cores)],
                 "cpu_freq_mhz": self._frequency_mhz()}
 
     def _frequency_mhz(self) -> float | None:
-        try:
-            return round(int(read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")) / 1000)
-        except (OSError, ValueError):
-            value, read_at = self._frequency
-        if time.monotonic() - read_at > MINUTE:  # psutil reads a file per core, or all of /proc/cpuinfo
+        kilohertz = read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", "").strip()
+        if kilohertz.isdigit():
+            return round(int(kilohertz) / 1000)
+        if time.monotonic() - self._frequency[1] > MINUTE:  # psutil reads a file per core, or all of /proc/cpuinfo
             self._frequency = (cpu_frequency(), time.monotonic())
         return self._frequency[0]
 
     @staticmethod
-    def _memory() -> dict:
+    def _memory(*_) -> dict:
         memory = psutil.virtual_memory()
         return {"memory_percent": memory.percent, "memory_used": memory.used, "memory_available": memory.available}
 
-    @staticmethod
-    def _swap() -> dict:
-        _, used, percent = swap_space()
-        return {"swap_percent": percent, "swap_used": used}
-
-    def _network(self) -> dict:
-        return {"network_rate": self._sent.take(network_counters(), NETWORK_RATES)}
-
-    def _disks(self) -> dict:
-        return {"disk_io_rate": self._moved.take(disk_counters(), DISK_RATES)}
-
-    def _counts(self) -> dict:
+    def _counts(self, *_) -> dict:
         if os.path.exists("/proc/loadavg"):
             return counts_linux()
         started = time.monotonic()
@@ -1167,7 +1159,7 @@ def parse_units(text: str) -> dict:
     """
     lines = (line.lstrip("\u25cf* ").split(None, 4) for line in text.splitlines())
     return {line[0]: tuple(line[1:4]) for line in lines
-            if len(line) >= 4 and line[1] != "not-found" and SERVICE_NAME.fullmatch(line[0])}
+            if len(line) >= 4 and line[1] != "not-found" and SERVICE_NAME.pattern.fullmatch(line[0])}
 
 
 def parse_show(text: str) -> list:
@@ -1237,19 +1229,12 @@ def named_states(text: str, line: re.Pattern, words: dict, listed: list) -> list
     return [service_row(name, states.get(name, "unknown")) for name in listed or sorted(states)]
 
 
-def is_sysv() -> bool:
-    """A classic init as process 1: a container's first program is something else, and scripts alone say nothing."""
-    try:
-        return read_text("/proc/1/comm").strip() == "init" and first_present(SERVICE) is not None
-    except OSError:
-        return False
-
-
 SERVICE_SOURCES = (  # the first one present is asked
     (lambda: hasattr(psutil, "win_service_iter"), services_windows),
     (Systemd.present, lambda machine, listed: machine.systemd.rows(listed)),
     (lambda: first_present(("/run/openrc", "/lib/rc/init.d")) and first_present(RC_STATUS), services_openrc),
-    (is_sysv, services_sysv),
+    # a classic init as process 1: a container's first program is something else, and scripts alone say nothing
+    (lambda: read_text("/proc/1/comm", "").strip() == "init" and first_present(SERVICE), services_sysv),
 )
 
 
@@ -1366,17 +1351,14 @@ class Spool:
 
     def _drop(self, names: list, place: str) -> None:
         for name in names:
-            self._forget(name)
+            self._waiting.pop(name, None)
+            self._unread.discard(name)
+            if self._held.pop(name, None) is None:
+                remove(self._path("spool", name))
         self.dropped += len(names)
         if names:
             log.warning("%s is full: %d of the oldest samples dropped, %d since the start.",
                         place, len(names), self.dropped)
-
-    def _forget(self, name: str) -> None:
-        self._waiting.pop(name, None)
-        self._unread.discard(name)
-        if self._held.pop(name, None) is None:
-            remove(self._path("spool", name))
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -1495,18 +1477,10 @@ class Spool:
         return os.path.join(self._folders[kind], name)
 
 
-def read_bytes(path: str) -> bytes:
-    """A whole file."""
-    with open(path, "rb") as file:
-        return file.read()
-
-
 def export_spool(config: Config, target: str) -> int:
     """Pack what waits into one signed file for a hub that this machine can not reach; returns how many samples.
 
-    The first line is JSON: format, server_id, exported_at, payloads, sha256 of the rest, and hmac, the HMAC-SHA256
-    of `format LF server_id LF exported_at LF sha256` under the export key. The rest is gzip, one payload a line.
-    The spool stays as it is: importing twice stores nothing twice, and a lost stick loses nothing.
+    docs/agent.md describes it. The spool stays: importing twice stores nothing twice, and a lost stick loses nothing.
     """
     import hashlib  # takes libcrypto along, 3 MiB that only an export needs
     import hmac
@@ -1539,9 +1513,10 @@ ANSWER_MAX = 65536
 RETRY_AFTER_MAX = 3600
 AWAY, BUSY, STRANGER, REFUSED, MISSING = "away", "busy", "stranger", "refused", "missing"
 KINDS = {400: REFUSED, 413: REFUSED, 415: REFUSED, 422: REFUSED, 401: STRANGER, 403: STRANGER,
-         404: MISSING, 405: MISSING, 429: BUSY, 503: BUSY}  # every other status but 2xx: AWAY
+         404: MISSING, 405: MISSING, 429: BUSY}  # every other status but 2xx: AWAY, perhaps another address answers
 WAY = ("dashboard_url", "verify_ssl", "server_id", "api_key", "proxy", "ca_file", "client_cert", "client_key",
        "request_timeout_seconds")  # when one of these changes, connections are opened anew
+HOME_MINUTES = 15  # so long, and up to as long again, before an address that failed is preferred once more
 REGISTER = "/api/register"
 LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
 
@@ -1566,7 +1541,7 @@ def judged(status: int, retry_after: str | None, data: bytes, proof: str) -> dic
         raise HubError(f"The answer ({status}) is not that of a hub.")
     said = answer.get("error") if isinstance(answer, dict) else "no reason given"
     kind = KINDS.get(status, AWAY)
-    wait = asked_wait(retry_after) if kind == BUSY else 5 * MINUTE if kind == STRANGER else None
+    wait = asked_wait(retry_after) if status in (429, 503) else 5 * MINUTE if kind == STRANGER else None
     raise HubError(f"The hub answered {status}: {clean(said, 200)}", kind, wait)
 
 
@@ -1581,8 +1556,8 @@ class TlsConnection(http.client.HTTPConnection):
 
     default_port = 443
 
-    def __init__(self, host: str, port: int | None, timeout: float, context, name: str) -> None:
-        super().__init__(host, port, timeout=timeout)
+    def __init__(self, host: str, port: int | None, seconds: float, context, name: str) -> None:
+        super().__init__(host, port, timeout=seconds)
         self._context, self._name = context, name
 
     def connect(self) -> None:
@@ -1592,32 +1567,71 @@ class TlsConnection(http.client.HTTPConnection):
         self.sock.do_handshake()  # by now `sock` is the one to shut down when this takes too long
 
 
-def tls_context(options: types.SimpleNamespace, file):
+@functools.lru_cache(maxsize=1)  # 25 ms and a megabyte each time
+def tls_context(verified: bool, ca_file: str | None, client_cert: str | None, client_key: str | None):
     """What the options say about certificates; `ssl` is imported for https addresses only."""
     import ssl  # 4 MiB
-    context = ssl.create_default_context(cafile=file(options.ca_file) if options.ca_file else None)
+    context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if not options.verify_ssl:
+    if not verified:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if options.client_cert:
-        key = file(options.client_key) if options.client_key else None
+    if client_cert:
         try:
-            context.load_cert_chain(file(options.client_cert), key, password="")  # without one OpenSSL asks a terminal
+            context.load_cert_chain(client_cert, client_key, password="")  # without one OpenSSL asks a terminal
         except ssl.SSLError as error:
             raise OSError(f"client_cert and client_key do not fit or have a password: {clean(error)}") from error
     return context
 
 
-def proxy_address(options: types.SimpleNamespace):
+def proxy_address(address: str, url):
     """The parts of the proxy's address, or None. The environment counts only when the config says so."""
-    address = options.proxy
     if address == "environment":
         import urllib.request  # for this rare case only
-        url = urlsplit(options.dashboard_url)
         bypassed = urllib.request.proxy_bypass(url.hostname)
         address = "" if bypassed else urllib.request.getproxies().get(url.scheme, "")
     return urlsplit(address if "://" in address else f"http://{address}") if address else None
+
+
+class Door:
+    """The way to one address of the hub: direct, to a proxy, or through its tunnel."""
+
+    def __init__(self, address: str, options: types.SimpleNamespace, file) -> None:
+        self.address, self._url = address, urlsplit(address)
+        self._proxy = proxy_address(options.proxy, self._url)
+        paths = (getattr(options, key) for key in ("ca_file", "client_cert", "client_key"))
+        self._certificates = (options.verify_ssl, *(file(path) if path else None for path in paths))
+        self.headers = self._login() if self._url.scheme == "http" else {}  # a tunnel is told when it is opened
+
+    def warn(self) -> None:
+        """Say what others can do on this way."""
+        if self._url.scheme == "http" and not LOOPBACK.fullmatch(self._url.hostname or ""):
+            log.warning("%s is plain http: the key and the figures can be read on the way.", self.address)
+        if self._url.scheme == "https" and not self._certificates[0]:
+            log.warning("verify_ssl is false: anybody on the way can pose as %s.", self.address)
+
+    def connection(self, seconds: float) -> http.client.HTTPConnection:
+        """A new connection, not yet open."""
+        url, proxy = self._url, self._proxy
+        host, port = (proxy.hostname, proxy.port or 80) if proxy else (str(url.hostname), url.port)
+        if url.scheme == "http":
+            return http.client.HTTPConnection(host, port, timeout=seconds)
+        made = TlsConnection(host, port, seconds, tls_context(*self._certificates), str(url.hostname))
+        if proxy:
+            made.set_tunnel(str(url.hostname), url.port or 443, self._login())
+        return made
+
+    def _login(self) -> dict:
+        if not self._proxy or not self._proxy.username:
+            return {}
+        import base64
+        login = unquote(f"{self._proxy.username}:{self._proxy.password or ''}").encode()
+        return {"Proxy-Authorization": "Basic " + base64.b64encode(login).decode()}
+
+    def target(self, path: str) -> str:
+        """The request target: a proxy of plain http wants the whole address."""
+        url, way = self._url, self._url.path.rstrip("/") + path
+        return f"{url.scheme}://{url.netloc}{way}" if self._proxy and url.scheme == "http" else way
 
 
 class Connection:
@@ -1627,27 +1641,29 @@ class Connection:
         self._lock = threading.Lock()
         self._http: http.client.HTTPConnection | None = None
         self._answering: socket.socket | None = None
-        self._way: tuple = ()
+        self._door: Door | None = None
         self._late_at = math.inf
 
-    def exchange(self, hub: Hub, method: str, path: str, headers: dict, body: bytes | None) -> tuple:
+    def exchange(self, door: Door, seconds: float, method: str, path: str, headers: dict, body: bytes | None) -> tuple:
         """(status, Retry-After, body). A kept connection that the hub has closed meanwhile is opened once more."""
         with self._lock:
-            kept = self._http is not None
+            kept = self._http is not None and self._door is door
+            self._late_at = time.monotonic() + seconds
             try:
-                return self._once(hub, method, path, headers, body)
+                return self._once(door, seconds, method, path, headers, body)
             except socket.timeout:
                 raise
             except (OSError, http.client.HTTPException):
                 if not kept or path == REGISTER or time.monotonic() >= self._late_at:
                     raise  # a registration may have lost its answer only: repeated, it would make a second server
-            return self._once(hub, method, path, headers, body)
+                return self._once(door, seconds, method, path, headers, body)
+            finally:
+                self._late_at = math.inf
 
-    def _once(self, hub: Hub, method: str, path: str, headers: dict, body: bytes | None) -> tuple:
-        self._late_at = time.monotonic() + hub.options.request_timeout_seconds
+    def _once(self, door: Door, seconds: float, method: str, path: str, headers: dict, body: bytes | None) -> tuple:
         try:
-            connection = self._opened(hub)
-            connection.request(method, hub.target(path), body, headers)
+            connection = self._opened(door, seconds)
+            connection.request(method, door.target(path), body, headers)
             self._answering = connection.sock  # http.client lets go of it when the hub says `Connection: close`
             answer = connection.getresponse()
             data = answer.read(ANSWER_MAX + 1)
@@ -1658,27 +1674,20 @@ class Connection:
             raise
         if connection.sock is None or not answer.isclosed():
             self._drop()
-        self._late_at = math.inf
         return answer.status, answer.getheader("Retry-After"), data
 
-    def _opened(self, hub: Hub) -> http.client.HTTPConnection:
-        if self._way != hub.way:
+    def _opened(self, door: Door, seconds: float) -> http.client.HTTPConnection:
+        if self._http is None or self._http.sock is None or self._door is not door:
             self._drop()
-        if self._http is None:
-            self._way, self._http = hub.way, hub.connection()
+            self._door, self._http = door, door.connection(seconds)
             self._http.connect()
+        self._http.sock.settimeout(seconds)
         return self._http
 
-    def local_address(self, hub: Hub) -> str:
-        """The address of this machine as the way to the hub has it."""
+    def socket_to(self, door: Door, seconds: float):
+        """The open socket."""
         with self._lock:
-            return self._opened(hub).sock.getsockname()[0]
-
-    def certificate(self, hub: Hub) -> dict:
-        """What the hub's checked certificate says; {} without TLS or when it is not checked."""
-        with self._lock:
-            ask = getattr(self._opened(hub).sock, "getpeercert", dict)
-            return ask()
+            return self._opened(door, seconds).sock
 
     def cut(self, now: float = math.inf) -> None:
         """End a request that takes longer than it may, from another thread: each single read is in time, as hubs can
@@ -1703,12 +1712,20 @@ class Connection:
 
 
 class Hub:
-    """The hub as this agent knows it: where it is, what it can, whether it wants to be left alone."""
+    """The hub as this agent knows it: where it is, what it can, whether it wants to be left alone.
+
+    It may have several addresses: an address that fails goes to the end of the line, and the config's first one comes
+    back to its head after a quarter to half an hour, at another moment in each agent.
+    """
 
     def __init__(self, config: Config, heed) -> None:
         self._config, self._heed = config, heed
-        self.options, self.way = config.now, ()  # type: types.SimpleNamespace, tuple
-        self._context = self._proxy = None
+        self.options, self._way = config.now, ()  # type: types.SimpleNamespace, tuple
+        self._lock = threading.Lock()
+        self.doors: list = []      # best first
+        self._home: Door | None = None
+        self._home_at = math.inf
+        self._ended = False
         self.bulk = Connection()   # samples
         self.quick = Connection()  # live samples and pings
         self.is_ours = False       # it told its time, so it knows gzip and batches; the seed's does not
@@ -1717,71 +1734,79 @@ class Hub:
 
     def follow(self, options: types.SimpleNamespace) -> None:
         """Use these options from the next request on."""
-        before, self.options = self.way, options
-        self.way = tuple(getattr(options, key) for key in WAY)
-        if self.way != before:
-            self._context, self._proxy = None, proxy_address(options)
-            self.is_ours, self.quiet_until = False, -math.inf
-        if before[:2] != self.way[:2]:
-            self._warn(urlsplit(options.dashboard_url))
+        before, self._way = self._way, tuple(getattr(options, key) for key in WAY)
+        self.options = options
+        if self._way == before:
+            return
+        doors = [Door(address, options, self._config.file) for address in addresses(options)]
+        with self._lock:
+            self.doors, self._home, self._home_at = doors, doors[0], math.inf
+        self.is_ours, self.quiet_until = False, -math.inf
+        if before[:2] != self._way[:2]:
+            for door in doors:
+                door.warn()
 
-    def _warn(self, url) -> None:
-        if url.scheme == "http" and not LOOPBACK.fullmatch(url.hostname or ""):
-            log.warning("%s is plain http: the key and the figures can be read on the way.", url.geturl())
-        if url.scheme == "https" and not self.options.verify_ssl:
-            log.warning("verify_ssl is false: anybody on the way can pose as %s.", url.geturl())
+    def _line(self) -> list:
+        with self._lock:
+            if time.monotonic() >= self._home_at:
+                self._home_at = math.inf
+                self.doors = sorted(self.doors, key=lambda door: door is not self._home)
+            return self.doors
 
-    def connection(self) -> http.client.HTTPConnection:
-        """A new connection, not yet open: direct, to the proxy, or through its tunnel."""
-        url, proxy, timeout = urlsplit(self.options.dashboard_url), self._proxy, self.options.request_timeout_seconds
-        host, port = (proxy.hostname, proxy.port or 80) if proxy else (url.hostname, url.port)
-        if url.scheme == "http":
-            return http.client.HTTPConnection(host, port, timeout=timeout)
-        if self._context is None:
-            self._context = tls_context(self.options, self._config.file)
-        made = TlsConnection(host, port, timeout, self._context, url.hostname)
-        if proxy:
-            made.set_tunnel(url.hostname, url.port or 443, self._proxy_headers())
-        return made
+    def _leave(self, door: Door, wait: float | None) -> None:
+        with self._lock:
+            self.doors = sorted(self.doors, key=lambda other: other is door)
+            if door is self._home:
+                pause = HOME_MINUTES * MINUTE * (1 + os.urandom(1)[0] / 256)
+                self._home_at = time.monotonic() + max(wait or 0, pause)
 
-    def _proxy_headers(self) -> dict:
-        if not self._proxy or not self._proxy.username:
-            return {}
-        import base64
-        login = unquote(f"{self._proxy.username}:{self._proxy.password or ''}").encode()
-        return {"Proxy-Authorization": "Basic " + base64.b64encode(login).decode()}
+    def reach(self, ask, tries: int | None = None):
+        """What `ask(door, seconds)` gives at the first address that answers; HubError when none does.
 
-    def target(self, path: str) -> str:
-        """The request target: a proxy of plain http wants the whole address."""
-        url = urlsplit(self.options.dashboard_url)
-        way = url.path.rstrip("/") + path
-        return f"{url.scheme}://{url.netloc}{way}" if self._proxy and url.scheme == "http" else way
+        The tries together take no longer than one request may, each of them its share of what is left.
+        """
+        late_at, line = time.monotonic() + self.options.request_timeout_seconds, self._line()[:tries]
+        failed: list = []
+        for door in line:
+            share = (late_at - time.monotonic()) / (len(line) - len(failed))
+            try:
+                answer = ask(door, max(0.1, share))
+            except HubError as error:
+                failed.append(error.with_traceback(None))  # its frames would hold sockets open
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                failed.append(HubError(f"The hub at {door.address} can not be reached: {reason(error)}"))
+            else:
+                if failed:
+                    log.warning("%s Going on with %s.", failed[-1], door.address)
+                return answer
+            if failed[-1].kind != AWAY or self._ended:
+                break
+            self._leave(door, failed[-1].wait)
+        wait = max(error.wait or 0 for error in failed)
+        if wait:
+            self.quiet_until = time.monotonic() + wait
+        raise HubError("; ".join(map(str, failed)), failed[-1].kind, wait or None)
 
     def call(self, connection: Connection, method: str, path: str, body: bytes | None = None,
              proof: str = "status") -> dict:
         """The hub's answer to one request; HubError for everything else, and the hub is left alone as it asks."""
-        headers, body = self._prepared(body)
-        try:
-            status, retry_after, data = connection.exchange(self, method, path, headers, body)
-            answer = judged(status, retry_after, data, proof)
-        except HubError as error:
-            if error.wait:
-                self.quiet_until = time.monotonic() + error.wait
-            raise
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise HubError(f"The hub at {self.options.dashboard_url} can not be reached: {reason(error)}") from error
+        def ask(door: Door, seconds: float) -> dict:
+            headers, sent = self._prepared(door, body)
+            status, retry_after, data = connection.exchange(door, seconds, method, path, headers, sent)
+            return judged(status, retry_after, data, proof)
+        contact_at = self.contact_at
+        answer = self.reach(ask, 1 if path == REGISTER else None)  # two hubs would make two servers of this one
         log.debug("%s %s: done.", method, path)
+        alone = contact_at == self.contact_at
         self.contact_at = time.monotonic()
         self._learn_time(answer)
-        self._heed(answer)
+        self._heed(answer, alone)
         return answer
 
-    def _prepared(self, body: bytes | None) -> tuple:
-        headers = {"User-Agent": f"smon-agent/{VERSION}", "Accept": "application/json"}
+    def _prepared(self, door: Door, body: bytes | None) -> tuple:
+        headers = {"User-Agent": f"smon-agent/{VERSION}", "Accept": "application/json", **door.headers}
         if self.options.api_key:
             headers["Authorization"] = f"Bearer {self.options.server_id}:{self.options.api_key}"
-        if urlsplit(self.options.dashboard_url).scheme == "http":
-            headers.update(self._proxy_headers())
         if body is not None:
             headers["Content-Type"] = "application/json"
         if body is not None and self.is_ours and len(body) > 1024:
@@ -1796,7 +1821,8 @@ class Hub:
             return  # a hub of the seed does not tell
 
     def cut(self, now: float = math.inf) -> None:
-        """End requests that are late at `now`; without it all."""
+        """End requests that are late at `now`; without it all, for good."""
+        self._ended = now == math.inf
         self.bulk.cut(now)
         self.quick.cut(now)
 
@@ -1809,12 +1835,8 @@ def register(hub: Hub, config: Config) -> None:
     if obstacle:
         raise HubError(f"Not registered, because the key could not be kept: {obstacle}")
     options = config.now
-    try:
-        address = hub.bulk.local_address(hub)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise HubError(f"The hub at {options.dashboard_url} can not be reached: {reason(error)}") from error
-    body = {"hostname": clean(socket.gethostname(), 255), "ip_address": address, "os_info": os_info(),
-            "agent_version": VERSION}
+    body = {"hostname": clean(socket.gethostname(), 255), "ip_address": hub.reach(hub.bulk.socket_to).getsockname()[0],
+            "os_info": os_info(), "agent_version": VERSION}
     for key in ("display_name", "group_name", "tags", "registration_token"):
         if getattr(options, key):
             body[key] = getattr(options, key)
@@ -1827,17 +1849,14 @@ def register(hub: Hub, config: Config) -> None:
     except ConfigError as error:
         raise HubError(f"The hub's answer to the registration can not be used: {error}") from error
     config.learn_identity(learned)
-    log.info("Registered with %s as %s. %s", options.dashboard_url, learned.get("server_id"),
+    log.info("Registered with %s as %s. %s", hub.doors[0].address, learned.get("server_id"),
              clean(answer.get("message") or ""))
 
 
 def os_info() -> str:
     """The system as people call it, `Debian GNU/Linux 12 (bookworm) x86_64`."""
     import platform  # 0.5 MiB, wanted once in the life of an agent
-    try:
-        named = re.search(r'^PRETTY_NAME="?([^"\n]+)', read_text("/etc/os-release"), re.M)
-    except OSError:
-        named = None
+    named = re.search(r'^PRETTY_NAME="?([^"\n]+)', read_text("/etc/os-release", ""), re.M)
     return clean(f"{named[1] if named else platform.system() + ' ' + platform.release()} {platform.machine()}", 255)
 
 
@@ -1894,20 +1913,20 @@ class Lock:
 
     def __init__(self, folder: str) -> None:
         os.makedirs(folder, mode=0o700, exist_ok=True)
+        self._folder = folder
         self._file = open(os.path.join(folder, "agent.lock"), "a+b", buffering=0, opener=_private)
         self.was_clean = True
 
-    def take(self) -> bool:
-        """False when another agent holds it."""
+    def take(self) -> Lock:
+        """Hold it from now on; TakenError when another agent does."""
         try:
             lock_file(self._file)
         except OSError:
-            self._file.close()
-            return False
+            raise TakenError(f"another agent runs with {self._folder}; it goes on, this one ends.") from None
         self._file.seek(0)
         self.was_clean = not self._file.read(7) == b"running"
         self._write(f"running as process {os.getpid()}\n")
-        return True
+        return self
 
     def release(self) -> None:
         """This agent ended cleanly."""
@@ -1969,13 +1988,14 @@ class Sender:
         self._not_before = -math.inf
         self._said = ("", -math.inf)
 
-    def _heed(self, answer: dict) -> None:
-        """What every answer of a hub may say beside yes."""
+    def _heed(self, answer: dict, alone: bool) -> None:
+        """What every answer of a hub may say beside yes; `alone`: no other came while it was on its way."""
         if answer.get("config_pending") is True:
             self._config_pending = True
             self.wake.set()
         had = "previous_at" if "previous_at" in answer else "newest_at"  # of a hub that just got a sample: before that
-        if had in answer and abs(self.hub.skew_seconds) < SKEW_SECONDS:
+        fresh = alone or had == "previous_at"  # else another sample may have been taken since this was written
+        if had in answer and fresh and abs(self.hub.skew_seconds) < SKEW_SECONDS:
             newest_at = answer[had]
             if (newest_at is None or isinstance(newest_at, str)) and self._spool.refill(newest_at):
                 self.wake.set()
@@ -2172,7 +2192,6 @@ class Agent:
 
     def _cycle_loop(self) -> None:
         self.machine.prime(self.config.now)
-        self.stop.wait(PRIME_SECONDS)
         while not self.stop.is_set():
             self.config.reload()
             self.apply()
@@ -2292,14 +2311,16 @@ def main(arguments: list | None = None) -> int:
         return given.action(config, logs, given)
     except (ConfigError, OSError) as error:
         print(f"smon_agent: {error}", file=sys.stderr)
-        return UNUSABLE
+        return getattr(error, "status", UNUSABLE)
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(prog="smon_agent.py", description="Watch this machine and tell a hub.")
+    formatter = functools.partial(argparse.HelpFormatter, width=110)  # to find a width it imports shutil, bz2 and lzma
+    made = argparse.ArgumentParser(prog="smon_agent.py", description="Watch this machine and tell a hub.",
+                                   formatter_class=formatter)
     made.add_argument("config", nargs="?", help="config file; default: config.json beside this program")
-    made.add_argument("--url", help="address of the hub; saved")
+    made.add_argument("--url", help="address of the hub, several with commas between; saved")
     made.add_argument("--token", help="registration token; saved")
     made.add_argument("--group", help="group to register in; saved")
     made.add_argument("--name", help="name to register under; saved")
@@ -2322,10 +2343,7 @@ def missing_parts() -> str:
         return "smon_agent.py needs Python 3.8 or newer; this is %d.%d." % sys.version_info[:2]
     if psutil is not None:
         return ""
-    try:
-        family = read_text("/etc/os-release").lower()
-    except OSError:
-        family = ""
+    family = read_text("/etc/os-release", "").lower()
     packages = (("debian", "apt install python3-psutil"), ("rhel", "dnf install python3-psutil"),
                 ("fedora", "dnf install python3-psutil"), ("suse", "zypper install python3-psutil"),
                 ("alpine", "apk add py3-psutil"), ("arch", "pacman -S python-psutil"))
@@ -2354,7 +2372,8 @@ def follow_logs(logs: LogFile, config: Config) -> None:
 
 def take_arguments(config: Config, given: argparse.Namespace) -> None:
     """Save what the command line says about the hub, so that the next start needs no arguments."""
-    named = {"dashboard_url": given.url, "registration_token": given.token, "group_name": given.group,
+    url = given.url.split(",") if given.url and "," in given.url else given.url
+    named = {"dashboard_url": url, "registration_token": given.token, "group_name": given.group,
              "display_name": given.name}
     changes = {key: value for key, value in named.items()
                if value is not None and value != getattr(config.now, key)}
@@ -2366,12 +2385,10 @@ def take_arguments(config: Config, given: argparse.Namespace) -> None:
 
 def run(config: Config, logs: LogFile, given: argparse.Namespace) -> int:
     """Run until a signal comes."""
-    lock = Lock(config.state_folder)
-    if not lock.take():
-        return taken(config)
+    lock = Lock(config.state_folder).take()
     signals = caught_signals()
     log.info("smon agent %s starts: process %d, Python %s, psutil %s, hub %s.", VERSION, os.getpid(),
-             ".".join(map(str, sys.version_info[:3])), psutil.__version__, config.now.dashboard_url)
+             ".".join(map(str, sys.version_info[:3])), psutil.__version__, ", ".join(addresses(config.now)))
     if config.unknown_keys:
         log.warning("The config holds keys that mean nothing here: %s.", clean(", ".join(config.unknown_keys)))
     return Agent(config, lock, logs).run(signals)
@@ -2396,21 +2413,12 @@ def cut_late(hub: Hub) -> None:
     threading.Thread(target=watch, name="watch", daemon=True).start()
 
 
-def taken(config: Config) -> int:
-    """Say that another agent has this state folder."""
-    print(f"smon_agent: another agent runs with {config.state_folder}; it goes on, this one ends.", file=sys.stderr)
-    return TAKEN
-
-
 def run_once(config: Config, logs: LogFile, given: argparse.Namespace) -> int:
     """One sample, sent with the configured number of tries."""
-    lock = Lock(config.state_folder)
-    if not lock.take():
-        return taken(config)
+    lock = Lock(config.state_folder).take()
     agent = Agent(config, lock, logs)
     cut_late(agent.sender.hub)
     agent.machine.prime(config.now)
-    time.sleep(PRIME_SECONDS)
     agent.collect()
     pause = 0.0
     for _ in range(config.now.retry_attempts):
@@ -2428,7 +2436,6 @@ def print_sample(config: Config, logs: LogFile, given: argparse.Namespace) -> in
     """Print one sample and send nothing."""
     machine = Machine()
     machine.prime(config.now)
-    time.sleep(PRIME_SECONDS)
     collected_at = iso(utc_now())
     sample, errors = machine.collect(config.now)
     about = {"version": VERSION, "boot_id": boot_id(), "errors": errors, "source": machine.source}
@@ -2438,7 +2445,7 @@ def print_sample(config: Config, logs: LogFile, given: argparse.Namespace) -> in
 
 def enrol(config: Config, logs: LogFile, given: argparse.Namespace) -> int:
     """Register, again if need be; what waits in the spool goes out under the new id."""
-    hub = Hub(config, lambda answer: None)
+    hub = Hub(config, lambda *_: None)
     hub.follow(types.SimpleNamespace(**dict(vars(config.now), server_id="", api_key="")))
     cut_late(hub)
     try:
@@ -2446,21 +2453,26 @@ def enrol(config: Config, logs: LogFile, given: argparse.Namespace) -> int:
     except HubError as error:
         print(f"smon_agent: {error}", file=sys.stderr)
         return FAILED
-    print(f"Registered with {config.now.dashboard_url} as {config.now.server_id}.")
+    print(f"Registered with {hub.doors[0].address} as {config.now.server_id}.")
     return DONE
 
 
 def check(config: Config, logs: LogFile, given: argparse.Namespace) -> int:
-    """Say in a line each whether config, hub, certificate, key and clock are in order."""
-    hub = Hub(config, lambda answer: None)
-    hub.follow(config.now)
-    cut_late(hub)
+    """Say in a line each whether config, and at each address hub, certificate, key and clock are in order."""
     print(f"Config: {config.path} is in order" +
           (f", but these keys mean nothing: {', '.join(config.unknown_keys)}." if config.unknown_keys else "."))
+    return max([check_address(config, address) for address in addresses(config.now)])
+
+
+def check_address(config: Config, address: str) -> int:
+    """The lines about one address of the hub."""
+    hub = Hub(config, lambda *_: None)
+    hub.follow(types.SimpleNamespace(**dict(vars(config.now), dashboard_url=address)))
+    cut_late(hub)
     try:
         hub.call(hub.bulk, "GET", "/api/ping")
-        print(f"Hub: {config.now.dashboard_url} answers.")
-        certificate = hub.bulk.certificate(hub)
+        print(f"Hub: {address} answers.")
+        certificate: dict = getattr(hub.reach(hub.bulk.socket_to), "getpeercert", dict)()  # {} when it is not checked
         if certificate:
             print(f"Certificate: valid until {certificate['notAfter']}.")
         if not config.now.api_key:
@@ -2471,11 +2483,6 @@ def check(config: Config, logs: LogFile, given: argparse.Namespace) -> int:
         print(f"Failed: {error}")
         return FAILED
     print(f"Key: the hub knows this machine as {config.now.server_id}.")
-    return clock_verdict(hub)
-
-
-def clock_verdict(hub: Hub) -> int:
-    """Say how far the clocks are apart."""
     if not hub.is_ours:
         print("Clock: this hub does not tell its time.")
         return DONE

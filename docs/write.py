@@ -197,7 +197,7 @@ def options_of_the_agent() -> Iterator[str]:
 def agent_value(option: Any) -> str:
     if option.type in (int, float):
         return "%s from %g to %s" % ("whole number" if option.type is int else "number", option.low, option.high)
-    return {bool: "true or false", str: "text", list: "list of texts"}[option.type]
+    return {bool: "true or false", str: "text", list: "list of texts", (str, list): "text or texts"}[option.type]
 
 
 # --- words ------------------------------------------------------------------------------------------------------------

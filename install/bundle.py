@@ -25,7 +25,8 @@ import unpack
 ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 INSTALLER = ("install_service.py", "on_systemd.py", "on_windows.py", "placing.py", "programs.py", "pyz.py", "unpack.py",
-             "systemd/smon-agent.service", "systemd/smon-hub.service", "windows/task.xml")
+             "systemd/smon-agent.service", "systemd/smon-hub.service", "windows/task.xml",
+             "nginx.conf", "partitions.sql")
 SHOWN = (".md", ".png")
 TEXTS = ("README.md", "CHANGELOG.md", "LICENSE")
 PURE = "bottle"  # goes into the hub's single file

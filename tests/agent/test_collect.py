@@ -336,30 +336,31 @@ def block(tmp_path, monkeypatch):
 
 def test_no_byte_is_counted_again_for_a_partition_or_a_volume(block):
     block("loop0", "sda*", "cciss!c0d0*", "dm-0")
-    assert smon_agent.disk_counters() == {"sda": (102400, 204800, 10, 20), "cciss/c0d0": (4096, 8192, 1, 2)}
+    assert smon_agent.disk_counters_linux() == {"sda": (102400, 204800, 10, 20), "cciss/c0d0": (4096, 8192, 1, 2)}
 
 
 def test_a_machine_whose_disks_are_no_devices_shows_what_there_is(block):
     block("loop0", "dm-0")
-    assert smon_agent.disk_counters() == {"loop0": (46080, 46080, 90, 90), "dm-0": (102400, 204800, 10, 20)}
+    assert smon_agent.disk_counters_linux() == {"loop0": (46080, 46080, 90, 90), "dm-0": (102400, 204800, 10, 20)}
 
 
 def test_a_disk_that_is_plugged_in_is_counted_from_then_on(block, monkeypatch, tmp_path):
     block("sda*", "cciss!c0d0*")
     without = [line for line in DISKSTATS.splitlines() if "cciss" not in line]
     (tmp_path / "diskstats").write_text("\n".join(without))
-    assert set(smon_agent.disk_counters()) == {"sda"}
+    assert set(smon_agent.disk_counters_linux()) == {"sda"}
     (tmp_path / "diskstats").write_text(DISKSTATS)
-    assert set(smon_agent.disk_counters()) == {"sda", "cciss/c0d0"}
+    assert set(smon_agent.disk_counters_linux()) == {"sda", "cciss/c0d0"}
 
 
-def test_other_systems_have_their_disks_from_psutil(monkeypatch, fake_psutil):
+def test_other_systems_have_their_disks_from_psutil(machine, monkeypatch, fake_psutil):
     counted = namedtuple("Counted", "read_count write_count read_bytes write_bytes")
     monkeypatch.setattr(smon_agent, "DISKSTATS", "/nowhere/diskstats")
+    monkeypatch.setattr(machine.disk_io, "take", lambda counters, names: counters)
     fake_psutil(disk_io_counters=lambda perdisk, nowrap: counted(1, 2, 300, 400))
-    assert smon_agent.disk_counters() == {"all": (300, 400, 1, 2)}
+    assert smon_agent.collect_disk_io(machine, None, {}) == {"disk_io_rate": {"all": (300, 400, 1, 2)}}
     fake_psutil(disk_io_counters=lambda perdisk, nowrap: None)
-    assert smon_agent.disk_counters() == {}
+    assert smon_agent.collect_disk_io(machine, None, {}) == {"disk_io_rate": {}}
 
 
 @pytest.mark.parametrize("text, space", [
@@ -370,7 +371,8 @@ def test_swap_is_what_the_kernel_says(text, space):
 
 
 def test_both_ways_to_swap_agree():
-    assert smon_agent.swap_space()[0] == smon_agent.swap_psutil()[0] == psutil.swap_memory().total
+    total = psutil.swap_memory().total
+    assert smon_agent.collect_swap(None, None, {})["swap_total"] == smon_agent.swap_psutil()[0] == total
 
 
 def test_the_cores_together_are_the_machine():
@@ -413,7 +415,7 @@ def test_an_old_container_shows_its_own_limits(cgroup):
            cpuacct__cpuacct_DOT_usage="3000000000\n", memory__memory_DOT_limit_in_bytes="4096\n",
            memory__memory_DOT_usage_in_bytes="1024\n", memory__memory_DOT_stat="total_inactive_file 24\n")
     assert smon_agent.cgroup_cpu() == (2.0, 3.0)
-    assert smon_agent.cgroup_memory() == (4096, 1000)
+    assert smon_agent.cgroup_memory(8192) == (4096, 1000)
 
 
 def test_a_machine_without_limits_shows_the_hosts_figures(machine, options, cgroup):
@@ -445,9 +447,10 @@ def test_a_live_sample_has_every_field_and_starts_no_program(monkeypatch):
 def test_a_live_sample_lacks_only_what_fails(monkeypatch):
     live = smon_agent.Live()
 
-    def broken():
+    def broken(*_):
         raise OSError(2, "No such file or directory")
-    monkeypatch.setattr(smon_agent, "swap_space", broken)
+    monkeypatch.setattr(smon_agent, "swap_linux", broken)
+    monkeypatch.setattr(smon_agent, "swap_psutil", broken)
     assert set(live.sample(30)) == LIVE_FIELDS - {"swap_percent", "swap_used"}
 
 

@@ -55,6 +55,13 @@ def test_the_documented_options_are_those_of_the_table():
     ("live_enabled", 1, "live_enabled must be true or false."),
     ("dashboard_url", "ftp://hub", "dashboard_url must be an http:// or https:// address."),
     ("dashboard_url", "http://hub:99999", "dashboard_url must have a port from 1 to 65535, or none."),
+    ("dashboard_url", 5, "dashboard_url must be text of at most 4096 characters."),
+    ("dashboard_url", [], "dashboard_url must be a list of 1 to 8 entries."),
+    ("dashboard_url", ["http://hub"] * 9, "dashboard_url must be a list of 1 to 8 entries."),
+    ("dashboard_url", ["http://hub", "ftp://hub"], "dashboard_url must be an http:// or https:// address."),
+    ("dashboard_url", ["http://hub", None], "dashboard_url must be text of at most 4096 characters."),
+    ("dashboard_url", ["http://hub", "http://hub:99999"], "dashboard_url must have a port from 1 to 65535, or none."),
+    ("dashboard_url", "http://one,http://two", "dashboard_url must be an http:// or https:// address."),
     ("proxy", "http://[", "proxy must have a port from 1 to 65535, or none."),
     ("proxy", "http://proxy:99999", "proxy must have a port from 1 to 65535, or none."),
     ("monitored_services", "nginx", "monitored_services must be a list of at most 500 entries."),
@@ -87,8 +94,9 @@ def test_any_config_is_either_taken_whole_or_refused_with_a_sentence(content):
         return
     for option in smon_agent.OPTIONS:
         value = getattr(values, option.key)
-        assert type(value) is option.type or isinstance(value, (int, float))
-        assert option.low is None or option.low <= value <= option.high
+        assert isinstance(value, option.type) or isinstance(value, (int, float))
+        size = len(value) if isinstance(value, list) else value
+        assert option.low is None or isinstance(value, str) or option.low <= size <= option.high
 
 
 @settings(max_examples=60, deadline=None)
@@ -127,7 +135,8 @@ def test_every_option_takes_effect_without_a_restart(start, fake_hub):
         agent.config_path.write_text(json.dumps(changed))
         until(lambda: any("network" in sample["metrics"] for sample in list(other.samples.values())),
               "A sample at the new hub, which is sent the earlier ones as well")
-        assert other.calls("/api/metrics")[0].headers["authorization"].startswith("Bearer " + changed["server_id"])
+        known = "Bearer %s:" % changed["server_id"]
+        assert all(request.headers["authorization"].startswith(known) for request in other.requests)
         until(lambda: (agent.directory / "other.log").exists(), "The other log file")
 
 
@@ -142,8 +151,12 @@ def test_an_option_of_sender_spool_and_log_takes_effect_at_the_next_cycle(config
                                  log_max_bytes=20480, log_backup_count=1, retry_delay_seconds=100, retry_attempts=9))
     agent.apply()
     agent.spool.add(agent.spool.next_sequence(), "2026-11-22T10:00:09Z", {})
-    connection = hub.connection()
-    assert (len(agent.spool), connection.timeout, connection.host, connection.port) == (2, 7, "proxy", 3128)
+    given = []
+    with pytest.raises(smon_agent.HubError):
+        hub.reach(lambda door, seconds: given.append((seconds, door.connection(seconds))) or int("no answer"))
+    [(seconds, connection)] = given
+    assert (len(agent.spool), connection.host, connection.port) == (2, "proxy", 3128)
+    assert 6 < seconds == connection.timeout <= 7
     assert (logs.max_bytes, logs.backups) == (20480, 1)
     agent.sender._postpone(smon_agent.HubError("away"))
     assert 99 < agent.sender.pause() <= 125

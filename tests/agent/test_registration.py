@@ -49,7 +49,7 @@ def test_samples_wait_on_disk_until_the_machine_is_registered(start, fake_hub):
     Reply(201, {"server_id": "a", "api_key": "line\r\nX-Evil: 1"}), Reply(201, {"api_key": "smk_1"})])
 def test_an_identity_that_can_not_be_one_is_not_taken(config, fake_hub, answer):
     loaded = config({"dashboard_url": fake_hub.url})
-    hub = smon_agent.Hub(loaded, lambda answer: None)
+    hub = smon_agent.Hub(loaded, lambda *_: None)
     hub.follow(loaded.now)
     fake_hub.next("/api/register", answer)
     with pytest.raises(smon_agent.HubError):
@@ -61,13 +61,13 @@ def test_it_does_not_register_when_the_key_could_not_be_kept(config, fake_hub, m
     loaded = config({"dashboard_url": fake_hub.url})
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(smon_agent.HubError, match="could not be kept"):
-        smon_agent.register(smon_agent.Hub(loaded, lambda answer: None), loaded)
+        smon_agent.register(smon_agent.Hub(loaded, lambda *_: None), loaded)
     assert fake_hub.requests == []
 
 
 def test_a_registration_whose_answer_was_lost_is_not_repeated_at_once(config, fake_hub):
     loaded = config({"dashboard_url": fake_hub.url})
-    hub = smon_agent.Hub(loaded, lambda answer: None)
+    hub = smon_agent.Hub(loaded, lambda *_: None)
     hub.follow(loaded.now)
     fake_hub.next("/api/register", store_then_reset)
     hub.call(hub.bulk, "GET", "/api/ping")
@@ -122,7 +122,7 @@ def test_settings_of_the_hub_take_effect_and_are_confirmed(start, fake_hub):
 
 def test_settings_that_can_not_be_saved_are_said_back(config, fake_hub, monkeypatch):
     loaded = config({"dashboard_url": fake_hub.url, "server_id": "s", "api_key": "smk_1"})
-    hub = smon_agent.Hub(loaded, lambda answer: None)
+    hub = smon_agent.Hub(loaded, lambda *_: None)
     hub.follow(loaded.now)
     fake_hub.settings = {"top_processes_count": 2}
 

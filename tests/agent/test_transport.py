@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import ssl
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +24,7 @@ OK = b'{"status": "ok"}'
 @pytest.mark.parametrize("status, kind, wait", [
     (400, "refused", None), (413, "refused", None), (415, "refused", None), (422, "refused", None),
     (401, "stranger", 300), (403, "stranger", 300), (404, "missing", None), (405, "missing", None),
-    (429, "busy", 7), (503, "busy", 7), (500, "away", None), (502, "away", None), (301, "away", None),
+    (429, "busy", 7), (503, "away", 7), (500, "away", None), (502, "away", None), (301, "away", None),
     (308, "away", None), (100, "away", None), (418, "away", None)])
 def test_each_status_has_its_consequence(status, kind, wait):
     with pytest.raises(smon_agent.HubError) as refused:
@@ -211,6 +213,22 @@ def test_a_connection_that_the_hub_closed_is_opened_again(config, fake_hub, ten)
     assert [request.connection for request in fake_hub.calls("/api/ping")] == [1, 1, 2]
 
 
+def test_an_answer_that_another_overtook_does_not_tell_what_the_hub_lacks(config, fake_hub, ten):
+    """A beat that the hub answered before it took the last sample, and that arrived after its acknowledgement."""
+    sender = sender_for(config, fake_hub, ten)
+
+    def send_all_meanwhile(handler, request):
+        stale = fake_hub.natural(request)
+        sender.attempt()
+        handler.send(stale)
+    fake_hub.next("/api/ping", send_all_meanwhile)
+    sender.hub.call(sender.hub.quick, "POST", "/api/ping", b"{}")
+    assert (len(fake_hub.samples), len(ten)) == (10, 0)
+    fake_hub.forget("2026-11-22T10:00:06.000Z")
+    sender.hub.call(sender.hub.quick, "POST", "/api/ping", b"{}")
+    assert len(ten) == 3
+
+
 def test_the_wait_between_tries_grows_and_is_bounded(config, fake_hub, ten):
     fake_hub.always("/api/metrics/batch", refusal(500))
     fake_hub.always("/api/metrics", refusal(500))
@@ -223,26 +241,28 @@ def test_the_wait_between_tries_grows_and_is_bounded(config, fake_hub, ten):
 
 
 def test_certificates_are_read_once_for_all_connections(config, monkeypatch):
-    made = []
-    monkeypatch.setattr(smon_agent, "tls_context", lambda options, file: made.append(1) or object())
-    loaded = config({"dashboard_url": "https://hub.example"})
-    hub = smon_agent.Hub(loaded, lambda answer: None)
+    read = []
+    context = ssl.create_default_context()
+    monkeypatch.setattr(ssl, "create_default_context", lambda cafile: read.append(cafile) or context)
+    two = ["https://one.example", "https://two.example"]
+    loaded = config({"dashboard_url": two})
+    hub = smon_agent.Hub(loaded, lambda *_: None)
+    smon_agent.tls_context.cache_clear()
     hub.follow(loaded.now)
-    hub.connection(), hub.connection()
-    assert made == [1]
-    hub.follow(smon_agent.in_force({"dashboard_url": "https://hub.example", "ca_file": "other.pem"}))
-    hub.connection()
-    assert made == [1, 1]
+    assert [door.connection(1).host for door in hub.doors + hub.doors] == ["one.example", "two.example"] * 2
+    assert read == [None]
+    hub.follow(smon_agent.in_force({"dashboard_url": two, "ca_file": "other.pem"}))
+    hub.doors[0].connection(1), hub.doors[1].connection(1)
+    assert read == [None, loaded.file("other.pem")]
 
 
 def test_a_proxy_is_used_only_when_the_config_says_so(config, fake_hub, ten, monkeypatch):
     monkeypatch.setenv("http_proxy", fake_hub.url)
     monkeypatch.setenv("no_proxy", "")
     proxied = {"dashboard_url": "http://hub.example:3000/smon", "server_id": "s", "api_key": "smk_k"}
-    options = smon_agent.in_force(dict(proxied))
-    assert smon_agent.proxy_address(options) is None
-    options.proxy = "environment"
-    assert smon_agent.proxy_address(options).geturl() == fake_hub.url
+    url = urlsplit(proxied["dashboard_url"])
+    assert smon_agent.proxy_address("", url) is None
+    assert smon_agent.proxy_address("environment", url).geturl() == fake_hub.url
     loaded = config(dict(proxied, proxy=fake_hub.url.replace("http://", "http://user:p%40ss@")))
     sender = smon_agent.Sender(loaded, ten, smon_agent.threading.Event())
     sender.hub.follow(loaded.now)
@@ -258,8 +278,8 @@ def test_plain_http_to_another_machine_is_warned_about(config, caplog):
     handler = _Listener(said)
     smon_agent.log.addHandler(handler)
     try:
-        smon_agent.Hub(loaded, lambda answer: None).follow(loaded.now)
-        smon_agent.Hub(loaded, lambda answer: None).follow(smon_agent.in_force({}))
+        smon_agent.Hub(loaded, lambda *_: None).follow(loaded.now)
+        smon_agent.Hub(loaded, lambda *_: None).follow(smon_agent.in_force({}))
     finally:
         smon_agent.log.removeHandler(handler)
     assert said == ["http://hub.example:3000 is plain http: the key and the figures can be read on the way."]
