@@ -47,7 +47,7 @@ def parse(arguments: List[str]) -> argparse.Namespace:
     parser.add_argument("words", nargs="*", metavar="agent|hub install|uninstall|status|print",
                         help="the agent and install when not said")
     parser.add_argument("--user", action="store_true", help="a service of your own, without root")
-    parser.add_argument("--url", default="", help="agent: address of the hub")
+    parser.add_argument("--url", default="", help="agent: address of the hub; several of them separated by commas")
     parser.add_argument("--token", default="", help="agent: registration token")
     parser.add_argument("--group", default="", help="agent: group to register in")
     parser.add_argument("--host", default="0.0.0.0", help="hub: address to listen on (default: every one)")

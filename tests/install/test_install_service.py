@@ -89,6 +89,12 @@ def test_print_touches_nothing_and_shows_the_config():
     assert config == {"dashboard_url": "https://hub.example", "group_name": "Web", "state_dir": "/var/lib/smon/agent"}
 
 
+def test_several_hubs_become_a_list():
+    printed = run("print", "--url", "https://a.example, https://b.example")
+    config = json.loads(printed[printed.index("{"):printed.index("}") + 1])
+    assert config["dashboard_url"] == ["https://a.example", "https://b.example"]
+
+
 def image(folder, *words):
     return run(*words, "--root", folder)
 
