@@ -1,6 +1,7 @@
 """Files of the page, from the source tree or from the zip that the hub runs in; read at start, served from memory.
 
-Only names found then can be asked for, so that no path can lead anywhere else.
+Only names found then can be asked for, so that no path can lead anywhere else. Scripts are served without comments:
+what they say is for who reads the source.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import functools
 import gzip
 import hashlib
 import os
+import re
 import zipfile
 from typing import Dict, Iterator, NamedTuple, Tuple
 
@@ -17,8 +19,13 @@ STATIC, TEMPLATES = "smon_static", "smon_templates"
 AGENT = "smon_agent.py"
 TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml",
          ".html": "text/html; charset=utf-8", ".txt": "text/plain; charset=utf-8"}
-STYLES = ("tokens", "base", "layout", "parts", "views")  # joined in this order into one answer
-STYLE_SHEET = "smon.css"
+JOINED = {  # files that are one answer, in the order in which they build on each other
+    "smon.css": ("css/tokens.css", "css/base.css", "css/layout.css", "css/parts.css", "css/views.css"),
+    "early.js": ("early/theme.js", "early/question.js"),
+}
+BLOCK = re.compile(rb"^[ \t]*/\*(?:(?!\*/).)*\*/[ \t]*$", re.DOTALL | re.MULTILINE)
+REMARK = re.compile(rb"^([^\"'`/\n]*?)[ \t]*//(?:(?!\*/)[^\n])*$", re.MULTILINE)  # before it nothing is open
+INDENT = re.compile(rb"^[ \t]+", re.MULTILINE)
 
 
 class Asset(NamedTuple):
@@ -34,8 +41,9 @@ class Assets:
 
     def __init__(self) -> None:
         files = {name: body for name, body in _files(STATIC) if _extension(name) in TYPES}
-        styles = [files.pop("css/%s.css" % name, b"") for name in STYLES]
-        files[STYLE_SHEET] = b"\n".join(styles)
+        for name, parts in JOINED.items():
+            files[name] = b"\n".join(files.pop(part, b"") for part in parts)
+        files = {name: bare(body) if _extension(name) == ".js" else body for name, body in files.items()}
         self.version = _version(files)
         self.static = {name: _asset(name, body) for name, body in files.items()}
         self.agent = _file(AGENT)
@@ -47,6 +55,24 @@ class Assets:
         for word, value in dict(words, static="/static/" + self.version).items():
             text = text.replace("$" + word, value)
         return text.encode("utf-8")
+
+
+def bare(script: bytes) -> bytes:
+    """A script without its indents and its comments, but for those after a quote or a slash; lines keep their numbers.
+
+    Only text that spans lines could hold what looks like either: where some line may begin such a text, the script
+    stays as it is.
+    """
+    if any(map(_goes_on, script.split(b"\n"))):
+        return script
+    script = BLOCK.sub(lambda found: b"\n" * found.group().count(b"\n"), script)
+    return INDENT.sub(b"", REMARK.sub(rb"\1", script))
+
+
+def _goes_on(line: bytes) -> bool:
+    """Whether a template or a string may be open at the line's end."""
+    return (line.replace(b"\\`", b"").count(b"`") % 2 == 1 or line.count(b"${") > line.count(b"}")
+            or line.endswith(b"\\"))
 
 
 @functools.lru_cache(maxsize=None)

@@ -1,10 +1,10 @@
 // Starts the page: the routes, the header that stays over every view, the banners, and the keys.
 
 import { attr, h, reicon, show, write } from "./dom.js";
-import { ago, clock, full } from "./format.js";
+import { ago, clock, full, useUtc, zone } from "./format.js";
 import { get, identify, link, loginPath, mayChange, on, refresh, send, session, setRefreshing } from "./hub.js";
 import { notice, popup, tickAges } from "./parts.js";
-import { begin, go, recall, settle } from "./router.js";
+import { again, begin, go, recall, remember, settle } from "./router.js";
 
 const ROUTES = [
   { path: /^\/$/, view: () => import("./views/overview.js") },
@@ -105,6 +105,21 @@ async function totals() {
   return answer && answer.summary;
 }
 
+// --- the zone of times ---
+
+function readZone() {
+  const utc = recall("zone", "local") === "utc";
+  useUtc(utc);
+  show(element("zone"), utc);
+}
+
+/** Everything that has written a time does so again. */
+function switchZone() {
+  remember("zone", recall("zone", "local") === "utc" ? "local" : "utc");
+  readZone();
+  again();
+}
+
 // --- who reads ---
 
 function showReader() {
@@ -128,6 +143,8 @@ function accountMenu() {
   return h("div", { class: "menu" },
     h("p", {}, h("b", {}, via === "local" ? "This machine" : name), h("span", { class: "muted" }, role)),
     byPassword && h("a", { href: "/settings/account" }, "Change password"),
+    h("button", { type: "button", "data-closes": true, onclick: switchZone },
+      recall("zone", "local") === "utc" ? "Times in your zone" : `Times in UTC, not ${zone(Date.now())}`),
     h("button", { type: "button", onclick: showKeys }, "Keyboard shortcuts"),
     byPassword && h("button", { type: "button", onclick: logOut }, "Log out"));
 }
@@ -159,15 +176,18 @@ const KEYS = [
   ["r", "Refresh now", refresh],
   ["p", "Pause or resume refreshing", press("refreshing")],
   ["t", "Change the theme", () => document.querySelector("[data-theme-switch]").click()],
+  ["u", "Times in UTC or in your zone", switchZone],
   ["n", "Notifications", press("bell")],
   ["?", "Show this list", showKeys],
 ];
 
 function step(by) {
+  const neighbour = document.querySelector(`main [data-step="${by}"]:not([hidden])`);
+  if (neighbour) return neighbour.click();
   const links = [...document.querySelectorAll("main :is(.card-link, .name-link, .node, .square, .pending-name)")];
   const at = links.indexOf(document.activeElement);
   const next = links[at < 0 && by < 0 ? links.length - 1 : at + by];
-  next?.focus();
+  return next?.focus();
 }
 
 function tab(by) {
@@ -235,6 +255,7 @@ function start() {
   addEventListener("beforeprint", preparePaper);
   addEventListener("pageshow", (event) => event.persisted && location.reload());  // Back after a log-out shows nothing
   setInterval(tick, 1000);
+  readZone();
   showLink();
   begin(ROUTES, main, loadFailure);
   identify().then(showReader, () => {});  // the poller meets the same trouble and says so

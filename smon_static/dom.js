@@ -87,6 +87,11 @@ export function show(element, on) {
   if (element.hidden === Boolean(on)) element.hidden = !on;
 }
 
+/** When what is in the document now has been shown. */
+export function painted() {
+  return new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+}
+
 /**
  * Make root's children exactly these, in this order. The child that holds the focus is never moved, because a moved
  * element loses it; the others are moved around it.

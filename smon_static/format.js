@@ -4,6 +4,7 @@ export const NONE = "–";
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const DAY_MS = 86400000;
 const SPANS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 
 export const DEFAULT_LIMIT = 90;  // percent; the alert threshold of a server that was given none
@@ -74,32 +75,65 @@ export function parse(iso) {
   return iso ? Date.parse(iso) : NaN;
 }
 
-/** "10:42" in the viewer's zone; with seconds for near-live data. */
+let inUtc = false;
+
+/** Write times in UTC instead of the viewer's zone. */
+export function useUtc(on) {
+  inUtc = on;
+}
+
+/** How far the zone that times are written in is ahead of UTC, in milliseconds. */
+export function zoneMs(ms) {
+  return inUtc ? 0 : viewerMs(ms);
+}
+
+function viewerMs(ms) {
+  return -new Date(ms).getTimezoneOffset() * 60000;
+}
+
+/** The zone that times are written in: "UTC", "UTC+01:00". */
+export function zone(ms) {
+  return inUtc ? "UTC" : offset(viewerMs(ms) / 60000);
+}
+
+function offset(minutes) {
+  const size = Math.abs(minutes);
+  return `UTC${minutes < 0 ? "−" : "+"}${two(Math.floor(size / 60))}:${two(size % 60)}`;
+}
+
+/** "10:42"; with seconds for near-live data. */
 export function clock(ms, seconds = false) {
-  const date = new Date(ms);
-  return `${two(date.getHours())}:${two(date.getMinutes())}` + (seconds ? ":" + two(date.getSeconds()) : "");
+  return known(ms) ? shifted(ms, zoneMs(ms)).slice(11, seconds ? 19 : 16) : NONE;
+}
+
+/** ISO 8601 of a zone's own time. */
+function shifted(ms, ahead) {
+  return new Date(ms + ahead).toISOString();
 }
 
 /** "22 Nov" */
 export function day(ms) {
-  const date = new Date(ms);
-  return `${date.getDate()} ${MONTHS[date.getMonth()]}`;
+  return known(ms) ? dayOf(shifted(ms, zoneMs(ms))) : NONE;
+}
+
+function dayOf(time) {
+  return `${Number(time.slice(8, 10))} ${MONTHS[time.slice(5, 7) - 1]}`;
 }
 
 /** "10:42" today, "21 Nov 10:42" on another day. */
 export function moment(ms, nowMs) {
   if (!known(ms)) return NONE;
-  return new Date(ms).toDateString() === new Date(nowMs).toDateString() ? clock(ms) : `${day(ms)} ${clock(ms)}`;
+  const today = known(nowMs) && Math.floor((ms + zoneMs(ms)) / DAY_MS) === Math.floor((nowMs + zoneMs(nowMs)) / DAY_MS);
+  return today ? clock(ms) : `${day(ms)} ${clock(ms)}`;
 }
 
-/** The whole truth for a tooltip: local time with its zone, and UTC. */
+/** The whole truth for a tooltip: the viewer's time with its zone, and UTC. */
 export function full(ms) {
   if (!known(ms)) return "";
-  const date = new Date(ms);
-  const east = -date.getTimezoneOffset();
-  const zone = (east < 0 ? "−" : "+") + two(Math.floor(Math.abs(east) / 60)) + ":" + two(Math.abs(east) % 60);
-  const utc = date.toISOString().slice(0, 19).replace("T", " ");
-  return `${day(ms)} ${date.getFullYear()} ${clock(ms, true)} (UTC${zone}) · ${utc} UTC`;
+  const ahead = viewerMs(ms);
+  const time = shifted(ms, ahead);
+  const utc = shifted(ms, 0).slice(0, 19).replace("T", " ");
+  return `${dayOf(time)} ${time.slice(0, 4)} ${time.slice(11, 19)} (${offset(ahead / 60000)}) · ${utc} UTC`;
 }
 
 /** How bad a share is, by the rule the hub alerts by: warning at the limit, critical five points above, from 95. */

@@ -106,10 +106,11 @@ function boundsOf({ kind, min, max }) {
 /**
  * A form over fields. send(values, all) does the work: values holds what differs from what the hub had, all everything;
  * done(answer, values) hears of success. draw(values) shows what the hub has now; typed text stays, and a change behind
- * it is said. fresh: the fields are emptied after each success, and everything is sent. readonly: only shown. end is
- * where its button stands.
+ * it is said. fresh: the fields are emptied after each success, and everything is sent; always: everything is sent, and
+ * stays. readonly: only shown. end is where its button stands.
  */
-export function form({ label, looks, submit = "Save", send, done = () => {}, fresh = false, readonly = false }) {
+export function form({ label, looks, submit = "Save", send, done = () => {}, fresh = false, always = false,
+  readonly = false }) {
   const parts = looks.map(field);
   const button = h("button", { class: "button primary" }, submit);
   const outcome = h("span", { class: "outcome", role: "status" });
@@ -144,7 +145,7 @@ export function form({ label, looks, submit = "Save", send, done = () => {}, fre
 
   async function submitted(event) {
     event.preventDefault();
-    const some = values(fresh ? () => true : (part) => part.dirty());
+    const some = values(fresh || always ? () => true : (part) => part.dirty());
     if (!Object.keys(some).length) return write(outcome, "Nothing was changed.");
     for (const part of parts) part.fail("");
     write(problem, "");

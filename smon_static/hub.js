@@ -6,6 +6,7 @@
 import { recall, remember } from "./router.js";
 
 const DEADLINE_MS = 15000;
+const EARLY_MS = 5000;           // what was asked before the modules came is good for so long
 const LONG_DEADLINE_MS = 120000;  // for work that takes its time: a clean-up, a test message
 const KEPT_ANSWERS = 24;
 const NEXT_MAX = 255;  // the longest address that the login page leads back to
@@ -71,15 +72,25 @@ export async function send(method, path, body, { long = false } = {}) {
 }
 
 async function ask(path, options) {
+  const early = takeEarly(path);
+  const signal = AbortSignal.timeout(DEADLINE_MS);
   let answer;
   try {
-    answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(DEADLINE_MS), ...options });
+    answer = await (early ? early.answer : fetch(path, { cache: "no-store", signal, ...options }));
   } catch (cause) {
     throw new ApiError(0, "unreachable", "The hub does not answer.");
   }
-  setClock(answer.headers.get("Date"));
+  setClock(answer.headers.get("Date"), early?.arrivedAt ?? Date.now());
   if (!answer.ok && answer.status !== 304) throw await refusal(answer);
   return answer;
+}
+
+/** The question that early/question.js has asked already, once and while it is young. */
+function takeEarly(path) {
+  const early = globalThis.earlyAnswer;
+  if (early?.path !== path) return null;
+  delete globalThis.earlyAnswer;
+  return Date.now() - early.askedAt < EARLY_MS ? early : null;
 }
 
 async function read(answer) {
@@ -103,8 +114,8 @@ function keep(path, etag, data) {
   if (kept.size > KEPT_ANSWERS) kept.delete(kept.keys().next().value);
 }
 
-function setClock(date) {
-  const difference = Date.parse(date) - Date.now();
+function setClock(date, arrivedAt) {
+  const difference = Date.parse(date) - arrivedAt;
   // The header has whole seconds: a smaller difference is its rounding, not a wrong clock.
   if (Number.isFinite(difference)) aheadMs = Math.abs(difference) > 2000 ? difference : 0;
 }

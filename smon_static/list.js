@@ -4,7 +4,7 @@
 import { WHOLE, h, keyed } from "./dom.js";
 
 const MARGIN_LINES = 2;
-const SAMPLE = 40;  // items drawn once to learn how high each kind is
+const SAMPLE = 8;  // items drawn once, and the first of each kind, to learn how high they are
 
 /**
  * kinds: {name: {make() -> {el, bind(data, place, total)}, wide}}; a wide item has a line of its own.
@@ -161,11 +161,11 @@ export function list(root, kinds, { spacer = "div" } = {}) {
 
   const beforePrint = () => print(true);
   const afterPrint = () => print(false);
-  let width = 0;
+  let width = null;
   const resize = new ResizeObserver(([entry]) => {
-    if (Math.abs(entry.contentRect.width - width) < 1) return;
+    const before = width;
     width = entry.contentRect.width;
-    onresize();
+    if (before !== null && Math.abs(width - before) >= 1) onresize();
   });
   resize.observe(root);
   addEventListener("scroll", onscroll, { passive: true });

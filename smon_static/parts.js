@@ -85,9 +85,11 @@ export function age(className = "") {
 }
 
 export function setAge(el, iso, before = "") {
-  attr(el, "datetime", iso);
+  if (el.dateTime !== iso) {
+    attr(el, "datetime", iso);
+    attr(el, "title", full(parse(iso)));
+  }
   attr(el, "data-before", before || null);
-  attr(el, "title", full(parse(iso)));
   count(el);
 }
 
@@ -154,7 +156,7 @@ export function choice(label, options, onpick) {
 
 /**
  * A panel that a button of the header opens below itself: fill(panel) draws it anew each time. Escape, a click
- * elsewhere and a followed link close it; Escape gives the focus back.
+ * elsewhere, a followed link and what has data-closes close it; Escape and the latter give the focus back.
  */
 export function popup(button, label, fill) {
   const panel = h("div", { class: "popup", role: "group", "aria-label": label, tabindex: "-1", hidden: true });
@@ -172,7 +174,10 @@ export function popup(button, label, fill) {
   }
 
   button.addEventListener("click", () => (panel.hidden ? open() : set(false)));
-  panel.addEventListener("click", (event) => event.target.closest("a") && set(false));
+  panel.addEventListener("click", ({ target }) => {
+    if (target.closest("a, [data-closes]")) set(false);
+    if (target.closest("[data-closes]")) button.focus();
+  });
   document.addEventListener("pointerdown", (event) => {
     if (!panel.hidden && !panel.parentNode.contains(event.target)) set(false);
   });

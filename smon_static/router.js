@@ -37,6 +37,13 @@ export function go(href) {
   return arrive();
 }
 
+/** Make the present view anew, in its place. */
+export function again() {
+  shownPath = null;
+  keepScroll();
+  return arrive();
+}
+
 /** Called when a view has drawn its data: within some frames the page is as high as it was when the reader left. */
 export function settle(frames = SETTLE_FRAMES) {
   if (wantedScroll === null) return;
@@ -88,6 +95,7 @@ export function recall(key, fallback) {
 }
 
 export function remember(key, value) {
+  if (recall(key, null) === value) return;
   try {
     localStorage.setItem("smon." + key, value);
   } catch (refused) {
@@ -137,6 +145,7 @@ async function enter(route, params, stillWanted) {
   if (!stillWanted()) return;
   root.replaceChildren();
   scrollTo(0, 0);
+  wantedScroll = wantedScroll || null;  // the page is there already
   unmount = view.mount(root, params);
 }
 

@@ -70,13 +70,10 @@ function kind(column) {
 export function sorted(rows, columns, { key, down }) {
   const column = columns.find((each) => each.key === key) || columns[0];
   const sign = down ? -1 : 1;
-  return [...rows].sort((a, b) => {
-    const [left, right] = [column.value(a), column.value(b)];
-    if (missing(left) || missing(right)) return missing(left) - missing(right);
-    return sign * (typeof left === "number" ? left - right : byName(left, right));
-  });
-}
-
-function missing(value) {
-  return value === null || value === undefined || value === "" ? 1 : 0;
+  const values = rows.map(column.value);
+  const missing = values.map((value) => Number(["", null, undefined].includes(value) || Number.isNaN(value)));
+  return [...rows.keys()].sort((a, b) => {
+    if (missing[a] || missing[b]) return missing[a] - missing[b];
+    return sign * (typeof values[a] === "number" ? values[a] - values[b] : byName(values[a], values[b]));
+  }).map((index) => rows[index]);
 }

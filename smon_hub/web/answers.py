@@ -81,7 +81,8 @@ ANSWERS: Dict[str, Schema] = {
     "GET /api/dashboard": {"anyOf": [
         _object(now=TIME, summary=SUMMARY, servers=_list(LISTED), alerts=_list(ALERT)),
         _object(now=TIME, summary=SUMMARY, columns=_list(TEXT), rows=_list({"type": "array"}),
-                refresh_seconds=COUNT, stale_minutes=COUNT),
+                refresh_seconds=COUNT, stale_minutes=COUNT,
+                alerts=_list(_object(server_id=MAYBE_TEXT, severity=TEXT, message=TEXT, timestamp=TIME))),
         _object(now=TIME, summary=SUMMARY)]},
     "GET /api/dashboard/server/{server_id}": _object(
         server=SERVER, metrics=MAYBE_ANYTHING, history=_list(POINT), step=COUNT, processes=_list(PROCESS),

@@ -16,6 +16,8 @@ from .call import Call, Text, find_server, no_such, tagged
 
 OVERVIEW_SECONDS = 1  # how long an overview without changes is taken as it is: statuses depend on the time
 ALERTS_SHOWN = 20
+TROUBLES = 40  # active alerts beside the cards, and what is told of each
+TROUBLE = ("server_id", "severity", "message", "timestamp")
 SERVER_ALERTS_SHOWN = 100
 BENCHMARK = {"cpu": "cpu_percent", "mem": "memory_percent", "swap": "swap_percent", "proc": "process_count",
              "thread": "thread_count"}
@@ -73,9 +75,11 @@ def _whole(hub: Hub, now: int) -> str:
 
 def _cards(hub: Hub, now: int) -> str:
     stale = hub.settings["stale_threshold_minutes"]
-    return '{"refresh_seconds":%d,"stale_minutes":%d,"summary":%s,"columns":%s,"rows":%s}' % (
-        hub.settings["dashboard_refresh_seconds"], stale, _summary(hub, now), encode(fleet.CARD_COLUMNS),
-        hub.fleet.cards(now, stale))
+    summary = hub.fleet.summary(now, stale)
+    active = events.listed(hub.engine.read(), "active", limit=TROUBLES) if summary["activeAlerts"] else []
+    return '{"refresh_seconds":%d,"stale_minutes":%d,"summary":%s,"columns":%s,"rows":%s,"alerts":%s}' % (
+        hub.settings["dashboard_refresh_seconds"], stale, encode(summary), encode(fleet.CARD_COLUMNS),
+        hub.fleet.cards(now, stale), encode([{key: alert[key] for key in TROUBLE} for alert in active]))
 
 
 def _totals(hub: Hub, now: int) -> str:
@@ -140,7 +144,7 @@ def change(hub: Hub, call: Call) -> Dict[str, Any]:
     def after(revision: int) -> fleet.Server:
         found.config_revision = revision
         return hub.fleet.change(found.row["uuid"], columns) or found
-    ledger.write(hub, work, call.now, after)
+    ledger.write(hub, work, call.now, after, about=[found])
     return {"status": "ok", "server": found.answer(call.now, hub.settings["stale_threshold_minutes"])}
 
 
@@ -153,7 +157,7 @@ def remove(hub: Hub, call: Call) -> Dict[str, Any]:
             raise no_such("server")
         ledger.lose(record, found, "the server was removed")
         call.note(record.db, "server.remove", found.row["display_name"], {"id": [found.row["uuid"], None]})
-    ledger.write(hub, work, call.now, lambda _: hub.fleet.remove(found.row["uuid"]))
+    ledger.write(hub, work, call.now, lambda _: hub.fleet.remove(found.row["uuid"]), about=[found])
     hub.jobs.wake("sweep")
     return {"status": "ok", "message": "Server removed."}
 

@@ -2,7 +2,7 @@
 // who do not see it.
 
 import { h, show, vary, write } from "../dom.js";
-import { clock, day, moment } from "../format.js";
+import { clock, day, moment, zoneMs } from "../format.js";
 import { surface, token } from "./canvas.js";
 import { decimate, gapLimit, nearest, roundUp, runs, summary, timeTicks, valueTicks } from "./scale.js";
 
@@ -151,12 +151,12 @@ function drawValueAxis(context, box, top, tick, yOf) {
 }
 
 function drawTimeAxis(context, box, { from, to }, xOf) {
-  const zoneMs = -new Date(to).getTimezoneOffset() * 60000;
-  const { step, ticks } = timeTicks(from, to, Math.max(2, box.width / TICK_PX), zoneMs);
+  const ahead = zoneMs(to);
+  const { step, ticks } = timeTicks(from, to, Math.max(2, box.width / TICK_PX), ahead);
   context.textAlign = "center";
   context.textBaseline = "alphabetic";
   for (const t of ticks) {
-    const midnight = (t + zoneMs) % DAY_MS === 0;
+    const midnight = (t + ahead) % DAY_MS === 0;
     const half = 18;
     const x = Math.min(box.x + box.width - half, Math.max(box.x + half, xOf(t)));
     context.fillStyle = token(midnight && step < DAY_MS ? "text" : "muted");

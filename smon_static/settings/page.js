@@ -7,6 +7,7 @@ import { notice } from "../parts.js";
 /** [path, name, load, only for admins]. A section is mount(root) -> stop(). */
 const SECTIONS = [
   ["", "General", () => import("./values.js")],
+  ["rules", "Alert rules", () => import("./rules.js")],
   ["notifications", "Notifications", () => import("./channels.js")],
   ["registration", "Registration", () => import("./registration.js"), true],
   ["users", "Users", () => import("./users.js"), true],

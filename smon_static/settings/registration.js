@@ -4,7 +4,7 @@ import { h, keyed, show, write } from "../dom.js";
 import { action, confirmed, filled, form, shownOnce } from "../forms.js";
 import { get, refresh, send, watch } from "../hub.js";
 import { panel, refusal } from "../parts.js";
-import { pendingLine, serversOf } from "../views/cards.js";
+import { FLEET, pendingLine, serversOf } from "../views/cards.js";
 import { actionColumn, listing, textColumn, timeColumn } from "./listing.js";
 
 const PATH = "/api/dashboard/registration";
@@ -74,7 +74,7 @@ function waitingPanel() {
       show(el, number > 0);
       write(words, number);
       if (!number) return;
-      const servers = serversOf(await get("/api/dashboard?view=cards"));
+      const servers = serversOf(await get(FLEET));
       lines.draw(servers.filter((server) => server.flags.includes("pending"))
         .map((server) => ({ key: server.id, kind: "pending", data: server })));
     },

@@ -57,5 +57,5 @@ export function lookOf({ key, type, text, min, max, choices, secret }) {
 /** "stale_threshold_minutes" -> "Stale threshold minutes" */
 export function words(key) {
   const text = key.replace(/^alert_(email_)?/, "").replaceAll("_", " ");
-  return (text[0].toUpperCase() + text.slice(1)).replace(/\b(smtp|ca|url)\b/gi, (word) => word.toUpperCase());
+  return (text[0].toUpperCase() + text.slice(1)).replace(/\b(smtp|ca|url|cpu)\b/gi, (word) => word.toUpperCase());
 }

@@ -4,8 +4,8 @@ import { attr, h, keyed, show, write } from "../dom.js";
 import { count } from "../format.js";
 import { copyable, filled, form } from "../forms.js";
 import { getText, send, watch } from "../hub.js";
-import { badge, choice, kindOf, notice, panel, refusal } from "../parts.js";
-import { serversOf } from "./cards.js";
+import { badge, choice, notice, panel, refusal } from "../parts.js";
+import { FLEET, serversOf } from "./cards.js";
 
 const LOOPBACK = /^(localhost|127\.|\[::1\])/;
 
@@ -24,7 +24,7 @@ export function mount(root) {
   document.title = "Add a server – smon";
   root.append(h("h1", { tabindex: "-1" }, "Add a server"), h("div", { class: "adding" }, addPanel(), arrived.el));
   const refuse = (error) => root.replaceChildren(refusal(error));
-  return watch({ path: () => "/api/dashboard?view=cards", draw: arrived.draw, refuse }).stop;
+  return watch({ path: () => FLEET, draw: arrived.draw, refuse }).stop;
 }
 
 /** The panel with the commands; it stands in an empty overview too. */
@@ -106,7 +106,7 @@ function arrival() {
   return {
     el: h("li", {}, state.el, name, address),
     bind(server) {
-      state.set(kindOf(server));
+      state.set(server.kind);
       write(name, server.name);
       attr(name, "href", "/servers/" + encodeURIComponent(server.id));
       write(address, server.ip);

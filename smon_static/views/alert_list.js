@@ -11,6 +11,10 @@ import { query } from "../router.js";
 const PATH = "/api/dashboard/alerts";
 const PAGE = 50;
 const STATES = [["active", "Active"], ["open", "Open"], ["resolved", "Resolved"], ["all", "All"]];
+const HOUR_MS = 3600000;
+const QUIET = [
+  ["", "until it ends"], ["1", "for an hour"], ["8", "for 8 hours"], ["24", "for a day"], ["168", "for a week"],
+];
 const SEVERITIES = [["", "Any severity"], ["critical", "Critical"], ["warning", "Warning"], ["info", "Info"]];
 
 /** server: only this one's. usual: the state that is shown when the query names none. */
@@ -176,8 +180,9 @@ function line({ choose, acknowledge, named }) {
 function noteOf(alert) {
   if (!alert.is_acknowledged) return "";
   const by = alert.acknowledged_by ? ` by ${alert.acknowledged_by}` : "";
+  const until = alert.acknowledged_until ? `, until ${moment(parse(alert.acknowledged_until), hubNow())}` : "";
   const at = alert.acknowledged_at ? `, ${moment(parse(alert.acknowledged_at), hubNow())}` : "";
-  return `Acknowledged${by}${at}` + (alert.note ? `: ${alert.note}` : "");
+  return `Acknowledged${by}${at}${until}` + (alert.note ? `: ${alert.note}` : "");
 }
 
 /** Why it fired; filled only while it is open. */
@@ -247,8 +252,14 @@ function acknowledge(alerts) {
   const one = alerts.length === 1;
   formDialog({ title: one ? "Acknowledge this alert" : `Acknowledge ${alerts.length} alerts`,
     lead: one ? alerts[0].message : null, submit: "Acknowledge",
-    looks: [{ key: "note", kind: "area", label: "Note", text: "What you know or do about it; may be empty." }],
-    send: (values) => send("PATCH", PATH, { ...which(alerts), ...filled(values) }), done: refresh });
+    looks: [{ key: "note", kind: "area", label: "Note", text: "What you know or do about it; may be empty." },
+      { key: "hours", kind: "select", label: "Quiet", choices: QUIET, value: "" }],
+    send: ({ note, hours }) => send("PATCH", PATH, { ...which(alerts), ...filled({ note, until: untilOf(hours) }) }),
+    done: refresh });
+}
+
+function untilOf(hours) {
+  return hours && new Date(hubNow() + Number(hours) * HOUR_MS).toISOString();
 }
 
 function which(alerts) {

@@ -1,25 +1,92 @@
-// The grid of the overview: servers as cards under their groups, those that wait for approval on top.
+// The servers of the overview's answer, in order and in groups, and its grid: cards under their groups, those that wait
+// for approval on top.
 
 import { ApiError, refresh, send } from "../hub.js";
-import { attr, h, icon, keyed, show, toggle, vary, write } from "../dom.js";
-import { count, duration } from "../format.js";
+import { attr, h, icon, keyed, painted, show, toggle, vary, write } from "../dom.js";
+import { byName, count, duration } from "../format.js";
 import { KINDS, age, badge, bar, kindOf, ring, setAge } from "../parts.js";
 import { recall, remember } from "../router.js";
 
 const DISKS_SHOWN = 3;
+const FIRST = 18;       // cards and group heads, about as many as a window holds
+export const FLEET = "/api/dashboard?view=cards";  // where the servers are asked for
 const PENDING = "\n";  // the key of the group of those that wait; no real group name has a line break
 
-/** The rows of an answer with view=cards as objects. */
+/**
+ * The rows of an answer with view=cards as objects with the columns as members, and their kind. A member is read from
+ * the row when it is asked for: of a large fleet most never are.
+ */
 export function serversOf({ columns, rows }) {
-  return rows.map((row) => Object.fromEntries(row.map((value, index) => [columns[index], value])));
+  const Server = readerOf(columns);
+  return rows.map((row) => new Server(row));
+}
+
+const readers = new Map();  // columns -> the class for them; one for all answers, so that the browser knows its shape
+
+function readerOf(columns) {
+  const known = readers.get(columns.join());
+  if (known) return known;
+  class Server {
+    constructor(row) {
+      this.row = row;
+      this.kind = kindOf(this);
+    }
+  }
+  columns.forEach((name, index) => {
+    Object.defineProperty(Server.prototype, name, { get() { return this.row[index]; } });
+  });
+  readers.set(columns.join(), Server);
+  return Server;
 }
 
 /**
- * draw([{name, servers}]) shows the groups in the given order. Short groups stand side by side; with the windowed list
+ * Puts servers worst first and by name, and tells each its place by name. To compare names is dear and they seldom
+ * change, so that their order is kept from one answer to the next.
+ */
+export function orderKeeper() {
+  let names = [];
+  let order = [];  // indexes of the servers, by name
+  return (servers) => {
+    if (servers.length !== names.length || servers.some((server, index) => server.name !== names[index])) {
+      names = servers.map((server) => server.name);
+      order = [...names.keys()].sort((a, b) => byName(names[a], names[b]));
+    }
+    const ranks = Object.values(KINDS).map(() => []);
+    order.forEach((index, place) => {
+      const server = servers[index];
+      server.place = place;
+      ranks[KINDS[server.kind].rank].push(server);
+    });
+    return ranks.flat();
+  };
+}
+
+const SILENT = { cpu: null, memory: null, disks: [], uptime_seconds: null };
+
+/** The server's figures; those of a silent one are old, and no state. */
+export function current(server) {
+  return server.kind === "offline" ? SILENT : server;
+}
+
+/** Groups in the order of their worst server; the servers, which come worst first, keep theirs. */
+export function groupsOf(servers) {
+  const groups = new Map();
+  for (const server of servers) {
+    const members = groups.get(server.group);
+    if (members) members.push(server);
+    else groups.set(server.group, [server]);
+  }
+  const rank = ({ servers: [worst] }) => KINDS[worst.kind].rank;
+  return [...groups].map(([name, members]) => ({ name, servers: members }))
+    .sort((a, b) => rank(a) - rank(b) || byName(a.name, b.name));
+}
+
+/**
+ * draw(servers) shows them in their groups. Short groups stand side by side; with the windowed list
  * of list.js, for large fleets, they stand below each other.
  */
 export function cards(root, list = null) {
-  const el = h("div", { class: "cards" });
+  const el = h("div", { class: list ? "cards long" : "cards" });
   const folded = new Set(JSON.parse(recall("folded", "[]")));
   const kinds = {
     group: { make: () => groupHead(fold), wide: true },
@@ -28,31 +95,63 @@ export function cards(root, list = null) {
     section: { make: () => section(kinds) },
   };
   const shown = list ? list(el, kinds) : keyed(el, kinds);
-  let groups = [];
+  let servers = [];
   root.append(el);
 
   function fold(name) {
     if (!folded.delete(name)) folded.add(name);
     remember("folded", JSON.stringify([...folded]));
-    draw(groups);
+    draw(servers);
   }
 
   function draw(next) {
-    groups = next;
-    const blocks = withPending(groups).map((block) => itemsOf(block, !folded.has(block.key)));
+    servers = next;
+    const blocks = blocksOf(servers).map((block) => itemsOf(block, !folded.has(block.key)));
     shown.draw(list ? blocks.flat() : blocks.map((items) => ({ key: items[0].key, kind: "section", data: items })));
   }
 
   return { draw, stop() { shown.stop?.(); el.remove(); } };
 }
 
-/** The groups without those that wait for approval, which stand before them in a group of their own. */
-function withPending(groups) {
-  const pending = groups.flatMap((group) => group.servers.filter(isPending));
-  const others = groups.map(({ name, servers }) => (
-    { key: name, name, kind: "card", servers: servers.filter((each) => !isPending(each)) }));
-  return [{ key: PENDING, name: "Waiting for approval", kind: "pending", servers: pending }, ...others]
-    .filter((group) => group.servers.length);
+/** The grid of a large fleet: its first cards at once, and all of them when the windowed list has been loaded. */
+export function longCards(root) {
+  let shown = cards(root, firstOnes);
+  let servers = [];
+  let stopped = false;
+
+  async function complete() {
+    const [{ list }] = await Promise.all([import("../list.js"), painted()]);
+    if (stopped) return;
+    shown.stop();
+    shown = cards(root, list);
+    shown.draw(servers);
+  }
+
+  complete();
+  return {
+    draw(next) {
+      servers = next;
+      shown.draw(servers);
+    },
+    stop() {
+      stopped = true;
+      shown.stop();
+    },
+  };
+}
+
+function firstOnes(root, kinds) {
+  const { draw } = keyed(root, kinds);
+  return { draw: (items) => draw(items.slice(0, FIRST)) };
+}
+
+/** The groups, and before them one of those that wait for approval. */
+function blocksOf(servers) {
+  const pending = servers.filter(isPending);
+  const others = pending.length ? servers.filter((server) => !isPending(server)) : servers;
+  const groups = groupsOf(others).map((group) => ({ ...group, key: group.name, kind: "card" }));
+  if (!pending.length) return groups;
+  return [{ key: PENDING, name: "Waiting for approval", kind: "pending", servers: pending }, ...groups];
 }
 
 function itemsOf(group, open) {
@@ -77,7 +176,7 @@ function section(kinds) {
 }
 
 function isPending(server) {
-  return server.flags.includes("pending");
+  return server.kind === "waiting" && server.flags.includes("pending");
 }
 
 function groupHead(fold) {
@@ -93,7 +192,7 @@ function groupHead(fold) {
       write(name, group.name);
       write(size, count(group.servers.length, "server"));
       attr(button, "aria-expanded", group.open ? "true" : "false");
-      const kinds = group.servers.map(kindOf);
+      const kinds = group.servers.map((server) => server.kind);
       for (const each of tallies) each.set(key === PENDING ? [] : kinds);
     },
   };
@@ -133,8 +232,8 @@ function card() {
   return {
     el,
     bind(server) {
-      const kind = kindOf(server);
-      const current = kind === "offline" ? { cpu: null, memory: null, disks: [] } : server;  // old figures are no state
+      const { kind } = server;
+      const { cpu: busy, memory: used, disks: filled } = current(server);
       attr(el, "data-kind", kind);
       write(name, server.name);
       attr(name, "href", "/servers/" + encodeURIComponent(server.id));
@@ -143,9 +242,9 @@ function card() {
       write(address, server.ip);
       write(system, server.os);
       attr(system, "title", server.os);
-      cpu.set(current.cpu);
-      memory.set(current.memory);
-      disks.set(current.disks);
+      cpu.set(busy);
+      memory.set(used);
+      disks.set(filled);
       show(life, kind === "offline");
       show(foot, kind !== "offline");
       setAge(life, server.last_seen_at, "Last seen ");

@@ -2,7 +2,7 @@
 
 import { WHOLE, attr, h, keyed, show, write } from "../dom.js";
 import { byName } from "../format.js";
-import { bar, kindOf, panel } from "../parts.js";
+import { bar, panel } from "../parts.js";
 
 const SUBJECTS = [
   ["CPU", "cpu", (server) => server.cpu],
@@ -10,15 +10,15 @@ const SUBJECTS = [
   ["Worst disk", "disk", (server) => server.disks?.[0]?.[1] ?? null],
 ];
 
-/** draw([{name, servers}]) like the grid; beyond WHOLE only the greatest of each subject are shown. */
+/** draw(servers) like the grid; beyond WHOLE only the greatest of each subject are shown. */
 export function compare(root) {
   const columns = SUBJECTS.map(subject);
   const el = h("div", { class: "compare" }, columns.map((column) => column.el));
   root.append(el);
   return {
-    draw(groups) {
-      const servers = groups.flatMap((group) => group.servers).filter((server) => kindOf(server) !== "offline");
-      for (const column of columns) column.draw(servers);
+    draw(servers) {
+      const heard = servers.filter((server) => server.kind !== "offline");
+      for (const column of columns) column.draw(heard);
     },
     stop: () => el.remove(),
   };

@@ -23,6 +23,7 @@ const LINES = [
 const LOOK = { label: "CPU and memory over time", lines: LINES, format: (value) => percent(value, 1), tick: percent,
   max: 100, hint: "Arrow keys step through the samples, Enter shows the processes of that moment" };
 const TONES = { critical: "crit", warning: "warn" };
+const RESTART = "reboot";  // the rule whose alerts say that the machine was started anew
 const iso = (ms) => new Date(ms).toISOString();
 
 /** What the hub is asked for a history: the last hours, or those around what is zoomed into, which has finer points. */
@@ -70,7 +71,7 @@ export function history({ title = "History", ranges = RANGES, below = null, low 
     chart.mark(query.get("at") ? parse(query.get("at")) : null);
     below?.set(data);
     table.set(data);
-    write(flags, data.events.length ? `▼ ${count(data.events.length, "alert")} opened in this time` : "");
+    write(flags, flagWords(data.events));
   }
 
   query.listen(() => {
@@ -78,6 +79,13 @@ export function history({ title = "History", ranges = RANGES, below = null, low 
     if (latest) draw(latest);
   });
   return { el, draw, stop: chart.stop };
+}
+
+function flagWords(events) {
+  const restarts = events.filter((event) => event.restart).length;
+  const alerts = events.length - restarts;
+  const words = [alerts && `${count(alerts, "alert")} opened`, restarts && count(restarts, "restart")].filter(Boolean);
+  return words.length ? `▼ ${words.join(", ")} in this time` : "";
 }
 
 /** What is zoomed into, null for nothing. */
@@ -90,7 +98,8 @@ function zoom() {
 function columns({ history: all, step, alerts }, { from, to }) {
   const times = Float64Array.from(all, (row) => parse(row.timestamp));
   const rows = all.slice(lowerBound(times, from), lowerBound(times, to + 1));
-  const events = alerts.map((alert) => ({ t: parse(alert.timestamp), tone: TONES[alert.severity] || "muted" }))
+  const events = alerts.map(({ timestamp, severity, alert_type: rule }) => (
+    { t: parse(timestamp), tone: TONES[severity] || "link", restart: rule === RESTART }))
     .filter(({ t }) => t >= from && t <= to);
   const column = (field) => Float64Array.from(rows, (row) => row[field] ?? NaN);
   const lines = LINES.map((line) => (rows.length && line.high in rows[0]

@@ -1,9 +1,10 @@
 // The performance of one server, near-live: tiles, charts, cores, the benchmark's ranges. Asks only for what is new.
-// State in the query: w (minutes shown), r (seconds between two questions), b (minutes of the benchmark).
+// State in the query: w (minutes shown), r (seconds between two questions), b (minutes of the benchmark), d (the unit
+// of the disk chart).
 
 import { ApiError, get, hubNow, watch } from "../hub.js";
 import { h, icon, keyed, reicon, show, write } from "../dom.js";
-import { bytes, count, number, parse, percent, rate } from "../format.js";
+import { NONE, bytes, count, number, parse, percent, rate } from "../format.js";
 import { age, bar, choice, notice, panel, refusal, setAge, skeleton } from "../parts.js";
 import { query } from "../router.js";
 import { lineChart } from "../charts/line.js";
@@ -14,10 +15,14 @@ import { SWAP_LIMIT, figureTile, shareTile } from "./tiles.js";
 
 const WINDOWS = ["1", "2", "5", "10", "15", "30"].map((minutes) => [minutes, minutes + " min"]);
 const PACES = ["2", "5", "10"].map((seconds) => [seconds, seconds + " s"]);
-const DEFAULTS = { w: "5", r: "5", b: "30" };
+const DEFAULTS = { w: "5", r: "5", b: "30", d: "Bytes" };
 const INTRODUCE_MS = 30000;  // how often name, state and thresholds are asked for
 
-/** The charts: which lines, where each value lies in a sample, how it is written. */
+const perSecondOf = (value) => (Number.isFinite(value) ? number(value, value < 10 ? 1 : 0) + "/s" : NONE);
+
+const plainNumber = (value) => String(Number(value.toFixed(2)));
+
+/** The charts: which lines, where each value lies in a sample, how it is written. Those with a unit share a panel. */
 const CHARTS = [
   { label: "CPU, memory and swap", max: 100, format: (value) => percent(value, 1), tick: percent, lines: [
     { name: "CPU", tone: "cpu", read: (row) => row.cpu_percent },
@@ -26,9 +31,12 @@ const CHARTS = [
   { label: "Network", binary: true, format: rate, tick: bytes, lines: [
     { name: "Received", tone: "received", read: (row) => row.network_rate?.bytes_recv_per_sec },
     { name: "Sent", tone: "sent", read: (row) => row.network_rate?.bytes_sent_per_sec, dashed: true }] },
-  { label: "Disk I/O", binary: true, format: rate, tick: bytes, lines: [
+  { label: "Disk I/O", unit: "Bytes", binary: true, format: rate, tick: bytes, lines: [
     { name: "Read", tone: "read", read: (row) => row.disk_io_rate?.read_bytes_per_sec },
     { name: "Written", tone: "written", read: (row) => row.disk_io_rate?.write_bytes_per_sec, dashed: true }] },
+  { label: "Disk I/O", unit: "Operations", format: perSecondOf, tick: plainNumber, lines: [
+    { name: "Reads", tone: "read", read: (row) => row.disk_io_rate?.read_count_per_sec },
+    { name: "Writes", tone: "written", read: (row) => row.disk_io_rate?.write_count_per_sec, dashed: true }] },
 ];
 
 /** The tiles: how each is made, and what it shows of the newest sample. */
@@ -202,8 +210,21 @@ function chartPanels() {
     for (const { chart } of charts) chart.pointAt(t);
   }
 
+  const units = choice("Unit", CHARTS.filter(({ unit }) => unit).map(({ unit }) => [unit, unit]),
+    (unit) => query.set({ d: unit === DEFAULTS.d ? "" : unit }));
+  const bodies = CHARTS.map((look, i) => h("div", {}, charts[i].chart.el, charts[i].table.el));
+
+  function showUnit() {
+    units.set(option("d"));
+    CHARTS.forEach(({ unit }, i) => show(bodies[i], !unit || unit === option("d")));
+  }
+
+  query.listen(showUnit);
+  showUnit();
+  const shared = CHARTS.findIndex(({ unit }) => unit);
   return {
-    els: charts.map(({ chart, table }, i) => panel(CHARTS[i].label, { className: "panel-live" }, chart.el, table.el)),
+    els: [...bodies.slice(0, shared).map((body, i) => panel(CHARTS[i].label, { className: "panel-live" }, body)),
+      panel(CHARTS[shared].label, { className: "panel-live", end: units.el }, bodies.slice(shared))],
     draw(samples, minutes) {
       const t = Float64Array.from(samples, (row) => parse(row.timestamp));
       const to = hubNow();

@@ -7,7 +7,7 @@ import { get, hubNow, identify, mayChange, refresh, send, watch } from "../hub.j
 import { badge, choice, panel, refusal, say } from "../parts.js";
 import { actionColumn, listing, textColumn } from "../settings/listing.js";
 import { alertTabs } from "./alerts.js";
-import { serversOf } from "./cards.js";
+import { FLEET, serversOf } from "./cards.js";
 
 const PATH = "/api/dashboard/maintenance";
 const KINDS = [["once", "Once"], ["daily", "Every day"], ["weekly", "Every week"]];
@@ -29,7 +29,7 @@ export function mount(root) {
     panel("New window", { className: "panel-form for-admin" }, adding)));
 
   async function learn() {
-    const [answer] = await Promise.all([get("/api/dashboard?view=cards"), identify()]);
+    const [answer] = await Promise.all([get(FLEET), identify()]);
     const servers = serversOf(answer);
     for (const server of servers) names.set(server.id, server.name);
     if (mayChange()) adding.append(...newWindow(targets(answer.summary.groups, servers)));

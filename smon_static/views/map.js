@@ -3,22 +3,23 @@
 
 import { WHOLE, attr, h, icon, keyed, reicon, show, toggle, vary, write } from "../dom.js";
 import { byName, count, percent } from "../format.js";
-import { KINDS, bar, kindOf } from "../parts.js";
+import { KINDS, bar } from "../parts.js";
+import { groupsOf } from "./cards.js";
 
 const SQUARES = 1500;  // beyond this only servers in trouble have one
 const HUES = 6;        // as many as the style sheet has; after them they come again
 
-/** draw([{name, servers}], names) like the grid; names: those of all groups, so that a filter changes no colour. */
+/** draw(servers, names) like the grid; names: those of all groups, so that a filter changes no colour. */
 export function map(root) {
   const el = h("div", { class: "map" });
   root.append(el);
   const zones = keyed(el, { zone: { make: zone } });
   return {
-    draw(groups, names) {
+    draw(servers, names) {
       const hues = new Map([...names].sort(byName).map((name, place) => [name, place % HUES]));
-      const total = groups.reduce((sum, group) => sum + group.servers.length, 0);
+      const total = servers.length;
       toggle(el, "dense", total > WHOLE);
-      zones.draw(groups.map((group) => (
+      zones.draw(groupsOf(servers).map((group) => (
         { key: group.name, kind: "zone", data: { ...group, total, hue: hues.get(group.name) } })));
     },
     stop: () => el.remove(),
@@ -44,14 +45,14 @@ function zone() {
 }
 
 function totals(servers) {
-  const known = servers.filter((server) => kindOf(server) !== "offline" && server.cpu !== null);
+  const known = servers.filter((server) => server.kind !== "offline" && server.cpu !== null);
   const mean = (field) => known.reduce((sum, server) => sum + server[field], 0) / known.length;
   const figures = known.length ? ` · CPU ${percent(mean("cpu"))} · memory ${percent(mean("memory"))}` : "";
   return count(servers.length, "server") + figures;
 }
 
 function squares(servers, total) {
-  const drawn = total > SQUARES ? servers.filter((server) => kindOf(server) !== "online") : servers;
+  const drawn = total > SQUARES ? servers.filter((server) => server.kind !== "online") : servers;
   const left = servers.length - drawn.length;
   const items = drawn.map((server) => item(server, "square"));
   return left ? [...items, { key: "rest", kind: "rest", data: left }] : items;
@@ -62,7 +63,7 @@ function item(server, kind) {
 }
 
 function link(el, server) {
-  const kind = kindOf(server);
+  const { kind } = server;
   attr(el, "data-kind", kind);
   attr(el, "href", "/servers/" + encodeURIComponent(server.id));
   return kind;

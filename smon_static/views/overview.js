@@ -1,23 +1,24 @@
-// The overview: six figures, filters, and all servers as grid, list or map. What is wrong comes first.
+// The overview: six figures, what is wrong, filters, and all servers as grid, list or map. The worst comes first.
 // All of its state is in the query of the address: view, q, group, status, sort.
 
-import { WHOLE, attr, h, icon, show, write } from "../dom.js";
-import { byName, count, parse, roughly } from "../format.js";
+import { WHOLE, attr, h, icon, keyed, show, write } from "../dom.js";
+import { count, duration, moment, parse, percent, roughly } from "../format.js";
 import { hubNow, setSeconds, watch } from "../hub.js";
-import { KINDS, choice, kindOf, notice, refusal, say, skeleton } from "../parts.js";
+import { KINDS, age, badge, choice, notice, refusal, say, setAge, skeleton } from "../parts.js";
 import { query, recall, remember } from "../router.js";
-import { cards, serversOf } from "./cards.js";
+import { FLEET, cards, current, longCards, orderKeeper, serversOf } from "./cards.js";
 
-const PATH = "/api/dashboard?view=cards";
+const TROUBLES_SHOWN = 3;
 const SAY_EVERY_MS = 10000;
 
 /** What the status filter can ask for; "online" is what the hub counts as online: neither offline nor waiting. */
 const FILTERS = {
-  critical: { word: "Critical", test: (server) => kindOf(server) === "critical" },
-  warning: { word: "Warning", test: (server) => kindOf(server) === "warning" },
-  offline: { word: "Offline", test: (server) => kindOf(server) === "offline" },
-  online: { word: "Online", test: (server) => !["offline", "waiting"].includes(kindOf(server)) },
-  waiting: { word: "Waiting", test: (server) => kindOf(server) === "waiting" },
+  __proto__: null,  // an address may ask for any word
+  critical: { word: "Critical", test: (server) => server.kind === "critical" },
+  warning: { word: "Warning", test: (server) => server.kind === "warning" },
+  offline: { word: "Offline", test: (server) => server.kind === "offline" },
+  online: { word: "Online", test: (server) => server.kind !== "offline" && server.kind !== "waiting" },
+  waiting: { word: "Waiting", test: (server) => server.kind === "waiting" },
   alerts: { word: "With alerts", test: (server) => server.alerts > 0 },
   "critical-alerts": { word: "With critical alerts", test: (server) => server.critical > 0 },
 };
@@ -34,59 +35,65 @@ const SUMMARY = [
 
 /** The ways to show the servers; what the first view of a small fleet does not need is loaded when it is wanted. */
 const VIEWS = {
+  __proto__: null,
   grid: async () => cards,
+  "long grid": async () => longCards,
   list: async () => (await import("./servers.js")).servers,
   map: async () => (await import("./map.js")).map,
   compare: async () => (await import("./compare.js")).compare,
 };
 
-async function longGrid() {
-  const { list } = await import("../list.js");
-  return (root) => cards(root, list);
-}
-
 export function mount(root) {
   const summary = summaryCards();
+  const wrong = troubles();
   const tools = toolbar();
   const body = h("div", { class: "fleet" });
   const empty = h("div", {});
   const heading = h("h1", { class: "unseen", tabindex: "-1" }, "Servers");
-  const page = h("div", {}, summary.el, tools.el, empty, body);
+  const paper = h("div", { class: "paper" });
+  const page = h("div", {}, summary.el, wrong.el, tools.el, empty, body, paper);
   const waiting = h("div", {}, skeleton("summary", 6), skeleton("cards", 8));
+  const inOrder = orderKeeper();
   const news = announcer();
   let drawn = null;  // the answer on the page: a 304 brings the very same again
   let all = null;    // its servers, worst first
-  let stage = { load: null, view: null };
+  let chosen = [];   // those of them that the filters let through
+  let stage = { name: null, view: null };
 
   function draw(answer) {
     if (answer === drawn) return;
     drawn = answer;
     if (!page.isConnected) root.replaceChildren(heading, page);
     setSeconds(answer.refresh_seconds);
-    all = inOrder(answer);
+    const servers = serversOf(answer);
+    all = inOrder(servers);
     summary.set(answer.summary, all);
     tools.setGroups(answer.summary.groups);
     title(answer.summary.criticalAlerts);
-    news(all);
+    news(servers);
+    wrong.learn(answer.alerts);
+    remember("usual", usualView(all.length));
     arrangeFleet();
   }
 
   function arrangeFleet() {
     if (!all) return;
-    const chosen = all.filter(wanted());
-    const name = viewName(all.length);
+    chosen = filtered() ? all.filter(wanted()) : all;
+    const name = viewName(usualView(all.length));
     summary.press();
+    wrong.set(chosen);
     tools.set(name, chosen.length, all.length);
     showEmpty(chosen.length);
-    const load = name === "grid" && chosen.length > WHOLE ? longGrid : VIEWS[name];
-    if (stage.load !== load) changeStage(load);
-    stage.view?.draw(groupsOf(chosen), drawn.summary.groups);
+    attr(page, "data-span", [count(chosen.length, "server"), ...filterWords()].join(" "));  // for the head of a paper
+    const wantedStage = name === "grid" && chosen.length > WHOLE ? "long grid" : name;
+    if (stage.name !== wantedStage) changeStage(wantedStage);
+    stage.view?.draw(chosen, drawn.summary.groups);
   }
 
-  async function changeStage(load) {
+  async function changeStage(name) {
     stage.view?.stop();
-    const next = stage = { load, view: null };
-    const make = await load();
+    const next = stage = { name, view: null };
+    const make = await VIEWS[name]();
     if (stage !== next) return;
     next.view = make(body);
     arrangeFleet();
@@ -101,22 +108,40 @@ export function mount(root) {
     else if (!empty.firstChild) invite();
   }
 
+  /** Paper gets a table of what is chosen, whatever the view. */
+  function beforePrint() {
+    paper.replaceChildren(...(chosen.length ? [paperTable(chosen)] : []));
+  }
+
+  function afterPrint() {
+    paper.replaceChildren();
+  }
+
   async function invite() {
     const { noServers } = await import("./add.js");
     if (!all.length && !empty.firstChild) empty.replaceChildren(noServers());
   }
 
   root.append(heading, waiting);
+  VIEWS[viewName(recall("usual", "grid"))]().catch(() => {});  // comes beside the data; who shows it meets what fails
   query.listen(arrangeFleet);
-  const watching = watch({ path: () => PATH, draw, refuse: (error) => root.replaceChildren(refusal(error)) });
+  addEventListener("beforeprint", beforePrint);
+  addEventListener("afterprint", afterPrint);
+  const watching = watch({ path: () => FLEET, draw, refuse: (error) => root.replaceChildren(refusal(error)) });
   return () => {
     watching.stop();
     stage.view?.stop();
+    removeEventListener("beforeprint", beforePrint);
+    removeEventListener("afterprint", afterPrint);
   };
 }
 
-function viewName(total) {
-  const name = query.get("view") || recall("view", total > WHOLE ? "list" : "grid");
+function usualView(total) {
+  return total > WHOLE ? "list" : "grid";
+}
+
+function viewName(usual) {
+  const name = query.get("view") || recall("view", usual);
   return name in VIEWS ? name : "grid";
 }
 
@@ -136,24 +161,6 @@ function wanted() {
 function mentions(server, text) {
   const words = [server.name, server.hostname, server.ip, ...server.tags];
   return words.some((word) => word && word.toLowerCase().includes(text));
-}
-
-const rank = (server) => KINDS[kindOf(server)].rank;
-
-/** The servers of the answer, worst first and by name; sorted here once, not at each key stroke. */
-function inOrder(answer) {
-  return serversOf(answer).sort((a, b) => rank(a) - rank(b) || byName(a.name, b.name));
-}
-
-/** Groups in the order of their worst server; the servers keep theirs. */
-function groupsOf(servers) {
-  const groups = new Map();
-  for (const server of servers) {
-    if (!groups.has(server.group)) groups.set(server.group, []);
-    groups.get(server.group).push(server);
-  }
-  return [...groups].map(([name, members]) => ({ name, servers: members }))
-    .sort((a, b) => rank(a.servers[0]) - rank(b.servers[0]) || byName(a.name, b.name));
 }
 
 function onlineShare(all, sum) {
@@ -197,6 +204,66 @@ function summaryCard([figure, label, symbol, filter, detail]) {
     },
     press() {
       if (filters) attr(el, "aria-pressed", pressed());
+    },
+  };
+}
+
+/**
+ * The worst servers and what is wrong with each.
+ */
+function troubles() {
+  const list = h("ul", { class: "troubles", "aria-label": "What is wrong" });
+  const lines = keyed(list, { trouble: { make: troubleLine } });
+  const more = h("a", { class: "troubles-more", href: "/alerts" });
+  const el = h("div", {}, list, more);
+  let servers = [];
+  let alerts = new Map();  // server -> its alerts, the worst first
+
+  function fill() {
+    const struck = servers.filter((server) => server.alerts > 0);
+    const rest = struck.length - TROUBLES_SHOWN;
+    show(el, struck.length > 0);
+    show(more, rest > 0);
+    write(more, `${count(rest, "more server")} with alerts`);
+    lines.draw(struck.slice(0, TROUBLES_SHOWN).map((server) => (
+      { key: server.id, kind: "trouble", data: { server, alerts: alerts.get(server.id) || [] } })));
+  }
+
+  return {
+    el,
+    set(next) {
+      servers = next;
+      fill();
+    },
+    learn(active) {
+      alerts = new Map();
+      for (const alert of [...active.filter(isCritical), ...active.filter((each) => !isCritical(each))]) {
+        alerts.set(alert.server_id, [...alerts.get(alert.server_id) || [], alert]);
+      }
+    },
+  };
+}
+
+const isCritical = (alert) => alert.severity === "critical";
+
+function troubleLine() {
+  const state = badge();
+  const name = h("a", { class: "name-link" });
+  const words = h("span", { class: "trouble-words" });
+  const since = age("muted");
+  const el = h("li", { class: "trouble" }, state.el, name, words, since);
+  return {
+    el,
+    bind({ server, alerts: [worst, ...others] }) {
+      attr(el, "data-kind", server.kind);
+      state.set(server.kind);
+      write(name, server.name);
+      attr(name, "href", "/servers/" + encodeURIComponent(server.id));
+      const further = others.length ? `, and ${count(others.length, "more alert")}` : "";
+      write(words, worst ? worst.message + further : count(server.alerts, "alert"));
+      attr(words, "title", words.textContent);
+      show(since, Boolean(worst));
+      if (worst) setAge(since, worst.timestamp);
     },
   };
 }
@@ -248,26 +315,43 @@ function clearFilters() {
   query.set({ q: "", group: "", status: "" });
 }
 
-function nothingFound() {
-  const q = query.get("q");
-  const words = [q && `“${q}”`, query.get("group") && `in group ${query.get("group")}`,
-    FILTERS[query.get("status")] && `with status “${FILTERS[query.get("status")].word}”`].filter(Boolean);
-  const clear = h("button", { type: "button", class: "button primary", onclick: clearFilters }, "Clear filters");
-  return notice("No servers match", `Nothing was found for ${words.join(" ")}.`, { actions: [clear] });
+function filterWords() {
+  const [q, group, status] = ["q", "group", "status"].map((name) => query.get(name));
+  return [q && `“${q}”`, group && `in group ${group}`, FILTERS[status] && `with status “${FILTERS[status].word}”`]
+    .filter(Boolean);
 }
 
-/** Tell a screen reader when a server changes its state, at most one sentence in ten seconds. */
+function nothingFound() {
+  const clear = h("button", { type: "button", class: "button primary", onclick: clearFilters }, "Clear filters");
+  return notice("No servers match", `Nothing was found for ${filterWords().join(" ")}.`, { actions: [clear] });
+}
+
+/** [heading, text] of each column on paper; the figures of a silent server are old, and none. */
+const ON_PAPER = [
+  ["Status", (server) => KINDS[server.kind].word], ["Name", (server) => server.name],
+  ["Group", (server) => server.group], ["Address", (server) => server.ip],
+  ["CPU", (server) => percent(current(server).cpu)], ["Memory", (server) => percent(current(server).memory)],
+  ["Fullest disk", (server) => current(server).disks.slice(0, 1).map(([name, share]) => `${name} ${percent(share)}`)],
+  ["Alerts", (server) => server.alerts || ""], ["Up", (server) => duration(current(server).uptime_seconds)],
+  ["Last seen", (server) => moment(parse(server.last_seen_at), hubNow())],
+];
+
+function paperTable(servers) {
+  return h("table", { class: "figures" }, h("thead", {}, h("tr", {}, ON_PAPER.map(([words]) => h("th", {}, words)))),
+    h("tbody", {}, servers.map((server) => h("tr", {}, ON_PAPER.map(([, text]) => h("td", {}, text(server)))))));
+}
+
+/** Tell a screen reader when a server, which keeps its row, changes its state: at most a sentence in ten seconds. */
 function announcer() {
-  let before = new Map();
+  let before = [];
   let saidAt = 0;
-  return (all) => {
-    const now = new Map(all.map((server) => [server.id, kindOf(server)]));
-    const changed = all.filter(({ id }) => before.has(id) && before.get(id) !== now.get(id));
-    before = now;
+  return (servers) => {
+    const changed = servers.filter(({ id, kind }, index) => before[index]?.id === id && before[index].kind !== kind);
+    before = servers;
     if (!changed.length || Date.now() - saidAt < SAY_EVERY_MS) return;
     saidAt = Date.now();
     const [first] = changed;
     const more = changed.length > 1 ? `, and ${count(changed.length - 1, "more change")}` : "";
-    say(`${first.name} is now ${KINDS[kindOf(first)].word.toLowerCase()}${more}.`);
+    say(`${first.name} is now ${KINDS[first.kind].word.toLowerCase()}${more}.`);
   };
 }

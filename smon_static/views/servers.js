@@ -1,48 +1,48 @@
 // The list view of the overview: a table that sorts by any column.
 
 import { attr, h, show, toggle, write } from "../dom.js";
-import { NONE, duration } from "../format.js";
-import { KINDS, age, badge, bar, kindOf, setAge } from "../parts.js";
+import { NONE, duration, parse } from "../format.js";
+import { KINDS, age, badge, bar, setAge } from "../parts.js";
 import { order, query } from "../router.js";
 import { table } from "../table.js";
+import { current } from "./cards.js";
 
-/** Reads a figure of a server; the old one of a silent server is no figure. */
-const current = (field) => (server) => (kindOf(server) === "offline" ? null : server[field]);
+const figure = (field) => (server) => current(server)[field];
 
 const COLUMNS = [
-  { key: "status", label: "Status", value: (server) => KINDS[kindOf(server)].rank, make: statusCell },
-  { key: "name", label: "Name", value: (server) => server.name, make: nameCell },
+  { key: "status", label: "Status", value: (server) => KINDS[server.kind].rank, make: statusCell },
+  { key: "name", label: "Name", value: (server) => server.place, make: nameCell },
   { key: "group", label: "Group", value: (server) => server.group, text: (server) => server.group },
   { key: "ip", label: "Address", value: (server) => server.ip, text: (server) => server.ip },
-  { key: "cpu", label: "CPU", down: true, numeric: true, value: current("cpu"), make: () => shareCell("CPU", "cpu") },
-  { key: "memory", label: "Memory", down: true, numeric: true, value: current("memory"),
+  { key: "cpu", label: "CPU", down: true, numeric: true, value: figure("cpu"), make: () => shareCell("CPU", "cpu") },
+  { key: "memory", label: "Memory", down: true, numeric: true, value: figure("memory"),
     make: () => shareCell("Memory", "memory") },
   { key: "disk", label: "Worst disk", down: true, numeric: true, value: worstDisk, make: diskCell },
   { key: "alerts", label: "Alerts", down: true, numeric: true, value: (server) => server.alerts, make: alertCell },
-  { key: "uptime", label: "Up", down: true, numeric: true, value: current("uptime_seconds"),
-    text: (server) => duration(current("uptime_seconds")(server)) },
-  { key: "seen", label: "Last seen", down: true, value: (server) => server.last_seen_at, make: seenCell },
+  { key: "uptime", label: "Up", down: true, numeric: true, value: figure("uptime_seconds"),
+    text: (server) => duration(current(server).uptime_seconds) },
+  { key: "seen", label: "Last seen", down: true, value: (server) => parse(server.last_seen_at), make: seenCell },
 ];
 
-/** draw([{name, servers}]) like the grid; the groups are a column here. */
+/** draw(servers) like the grid; the groups are a column here. */
 export function servers(root) {
   const onsort = (key, down) => query.set({ sort: key === "status" && !down ? "" : order.write(key, down) });
   const shown = table({ caption: "Servers", columns: COLUMNS, id: (server) => server.id, onsort,
-    mark: (row, server) => attr(row, "data-kind", kindOf(server)) });
+    mark: (row, server) => attr(row, "data-kind", server.kind) });
   root.append(shown.el);
   return {
-    draw: (groups) => shown.draw(groups.flatMap((group) => group.servers), order.read(query.get("sort", "status"))),
+    draw: (all) => shown.draw(all, order.read(query.get("sort", "status"))),
     stop() { shown.stop(); shown.el.remove(); },
   };
 }
 
 function worstDisk(server) {
-  return current("disks")(server)?.[0]?.[1];
+  return current(server).disks[0]?.[1];
 }
 
 function statusCell() {
   const state = badge();
-  return { el: state.el, set: (server) => state.set(kindOf(server)) };
+  return { el: state.el, set: (server) => state.set(server.kind) };
 }
 
 function nameCell() {
@@ -59,7 +59,7 @@ function nameCell() {
 
 function shareCell(label, field) {
   const meter = bar(field);
-  return { el: meter.el, set: (server) => meter.set(label, current(field)(server)) };
+  return { el: meter.el, set: (server) => meter.set(label, current(server)[field]) };
 }
 
 function diskCell() {
@@ -67,7 +67,7 @@ function diskCell() {
   return {
     el: meter.el,
     set(server) {
-      const [name, value] = current("disks")(server)?.[0] || [NONE, null];
+      const [name, value] = current(server).disks[0] || [NONE, null];
       meter.set(name, value);
     },
   };

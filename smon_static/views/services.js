@@ -9,6 +9,7 @@ import { table } from "../table.js";
 
 /** The states in the order of their weight, and which sign each carries. */
 const STATES = {
+  __proto__: null,  // an agent may send any word
   failed: ["critical", "Failed"],
   error: ["critical", "Error"],
   unknown: ["waiting", "Unknown"],
@@ -26,6 +27,7 @@ const runs = (row) => row.status === "running";
 
 /** What the choice above the table lets through. */
 const CHOICES = {
+  __proto__: null,  // and an address ask for any
   "": ["All", () => true],
   down: ["Not running", (row) => !runs(row)],
   running: ["Running", runs],

@@ -6,7 +6,6 @@ Refreshes replay two real answers in which every figure differs, so that no wait
 
 from __future__ import annotations
 
-import gzip
 import os
 import shutil
 import statistics
@@ -20,7 +19,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from hub import Reader, taken
-from tests.support import ROOT
+from smon_hub.assets import Assets
 from tests.support.client import Client
 from tests.support.needs import CHROMIUM
 from tests.support.processes import GIB, LIVE, METRICS, HubProcess
@@ -281,7 +280,7 @@ def charts(browser: Browser, fleet: Fleet, folder: Path) -> None:
                 scripts = [*uplot, (HERE / "charts.js").read_text(encoding="utf-8")]
                 page = fresh(browser, fleet, "/login", ratio, scripts)
                 page.evaluate("points => bench.charts(document.querySelector('script[src]').src.replace("
-                              "/.theme\\.js$/, ''), points)", points)
+                              "/.early\\.js$/, ''), points)", points)
                 return page
             line("%d, %d" % (points, ratio), *(cell for found in compared(opened, names) for cell in beside(found)))
 
@@ -365,7 +364,8 @@ def fetched(folder: Path) -> Tuple[List[str], str]:
 
 
 def chart_bytes() -> int:
-    return sum(len(gzip.compress((ROOT / "smon_static" / "charts" / name).read_bytes(), 9)) for name in CHART_FILES)
+    served = Assets().static
+    return sum(len(served["charts/" + name].gzipped) for name in CHART_FILES)
 
 
 def line(first: str, *cells: Any) -> None:

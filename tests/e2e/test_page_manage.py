@@ -455,8 +455,9 @@ def test_keys_lead_through_the_page_but_not_from_inside_a_field(page, hub):
     assert page.url.endswith("/alerts")
 
 
-PLACES = ("/settings", "/settings/notifications", "/settings/registration", "/settings/users", "/settings/tokens",
-          "/settings/data", "/settings/audit", "/settings/account", "/alerts?state=all", "/alerts/maintenance", "/add",
+PLACES = ("/settings", "/settings/rules", "/settings/notifications", "/settings/registration", "/settings/users",
+          "/settings/tokens", "/settings/data", "/settings/audit", "/settings/account", "/alerts?state=all",
+          "/alerts/maintenance", "/add",
           "/servers/%s/processes", "/servers/%s/services", "/servers/%s/alerts", "/servers/%s/settings", "/login")
 
 

@@ -174,6 +174,20 @@ def test_services_can_be_narrowed_to_those_that_do_not_run(page, worker):
     assert page.locator("td.col-restarts").all_inner_texts() == ["4", "–"]
 
 
+def test_a_state_that_only_the_agent_knows_is_unknown(hub, page):
+    server = hub.register("odd")
+    server.send(services=[unit("ssh", "constructor"), unit("web", "toString")])
+    page.goto("/servers/%s/services" % server.id)
+    page.locator(".panel-services tbody tr").nth(1).wait_for()
+    assert page.locator(".panel-services tbody .badge").all_inner_texts() == ["Unknown", "Unknown"]
+
+
+def test_a_state_of_services_that_means_nothing_shows_all(page, worker):
+    page.goto("/servers/%s/services?state=toString" % worker.id)
+    page.locator(".panel-services tbody tr").nth(2).wait_for()
+    assert page.locator(".panel-services tbody tr").count() == 3
+
+
 def test_a_disk_that_fills_up_says_when_it_will_be_full(page, worker):
     page.route("**/forecast", lambda route: route.fulfill(json={"mountpoint": "/", "hours_left": 50.0}))
     open_server(page, worker)
@@ -283,3 +297,35 @@ def test_a_wide_screen_shows_more_servers_beside_each_other(hub, page):
     page.wait_for_selector(".card")
     tops = page.locator(".card").evaluate_all("(cards) => cards.map((card) => card.getBoundingClientRect().top)")
     assert tops.count(tops[0]) == 7
+
+
+# --- restarts, operations ---------------------------------------------------------------------------------------------
+
+def test_a_restart_is_a_flag_of_its_own_in_the_history(hub, page):
+    server = hub.register("restarted")
+    for boot, sequence in (("one", 1), ("one", 2), ("two", 1)):
+        answer = server.send(agent={"version": "1", "boot_id": boot, "sequence": sequence})
+        assert answer.status == 200, answer
+    server.send({"cpu_percent": 97.0}, agent={"version": "1", "boot_id": "two", "sequence": 2})
+    open_server(page, server)
+    page.get_by_text("1 alert opened, 1 restart in this time").wait_for()
+
+
+def test_disk_operations_have_a_chart_beside_that_of_bytes(hub, page):
+    server = hub.register("drive")
+    server.send()
+    for reads in (3, 7):
+        server.live(disk_io_rate={"read_bytes_per_sec": 4096, "write_bytes_per_sec": 0, "read_count_per_sec": reads,
+                                  "write_count_per_sec": 1})
+    page.goto("/servers/%s/performance" % server.id)
+    shown = page.locator(".panel-live", has=page.get_by_role("heading", name="Disk I/O"))
+    shown.locator("canvas").first.wait_for()
+    figures = shown.locator(".chart-key:visible b")
+    assert figures.all_inner_texts() == ["4.0 KiB/s", "0 B/s"]
+    shown.get_by_role("button", name="Operations").click()
+    assert figures.all_inner_texts() == ["7.0/s", "1.0/s"]
+    page.reload()
+    shown.locator("canvas").first.wait_for(state="attached")
+    page.wait_for_function("() => document.querySelector('.ring-figure')")
+    assert figures.all_inner_texts() == ["7.0/s", "1.0/s"]
+    assert shown.locator(".chart:visible").count() == 1

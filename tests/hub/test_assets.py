@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zipfile
 
 import pytest
 
 from smon_hub import assets
-from smon_hub.assets import Assets
+from smon_hub.assets import Assets, bare
 from tests.support import ROOT
 
 FILES = {
@@ -29,7 +30,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_it_holds_what_pages_ask_for_and_nothing_else(folder):
-    assert set(Assets().static) == {"app.js", "views/one.js", "smon.css"}
+    assert set(Assets().static) == {"app.js", "views/one.js", "smon.css", "early.js"}
 
 
 def test_style_sheets_are_one_in_the_order_in_which_they_build_on_each_other(folder):
@@ -65,6 +66,36 @@ def test_a_zip_holds_the_same_as_the_tree(folder, monkeypatch, tmp_path):
     from_zip = Assets()
     assert from_zip.static == from_tree.static and from_zip.version == from_tree.version
     assert from_zip.page("shell.html", title="") == from_tree.page("shell.html", title="")
+
+
+@pytest.mark.parametrize("script, served", [
+    ("// What it owns.\nrun();\n", "\nrun();\n"),
+    ("/** A\n * sentence. */\nfunction f() {\n  // why\n  return 1;  // one\n}\n",
+     "\n\nfunction f() {\n\nreturn 1;\n}\n"),
+    ("const a = 'x//y';  // stays\nconst b = 4 / 2;  // stays\nconst c = /[//]/;\n",
+     "const a = 'x//y';  // stays\nconst b = 4 / 2;  // stays\nconst c = /[//]/;\n"),
+    ("run(); /* a\n  b // c */ more();\n", "run(); /* a\nb // c */ more();\n"),
+    ("const a = /\\/\\*/;\n/* x */ run();\nconst b = '// no';\n",
+     "const a = /\\/\\*/;\n/* x */ run();\nconst b = '// no';\n"),
+    ("call(`a ${b}`,\n  `c`);", "call(`a ${b}`,\n`c`);"),
+])
+def test_a_script_is_served_without_its_remarks_and_with_its_line_numbers(script, served):
+    assert bare(script.encode()) == served.encode()
+    assert served.count("\n") == script.count("\n")
+
+
+@pytest.mark.parametrize("script", [
+    "const a = `\n  // text\n`;", "const a = `b \\` c\n  // text`;", "const a = `${b ? `\n  // text` : 1}`;",
+    "const a = 'b\\\n  // text';",
+])
+def test_a_script_with_a_text_that_spans_lines_is_served_as_it_is(script):
+    assert bare(script.encode()) == script.encode()
+
+
+def test_every_script_of_the_page_is_served_without_remarks():
+    for name, asset in Assets().static.items():
+        if name.endswith(".js"):
+            assert not re.search(rb"^\s*(//|/\*)", asset.body, re.MULTILINE), name
 
 
 def test_every_style_sheet_of_the_page_is_in_the_joined_one():

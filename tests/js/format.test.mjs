@@ -45,6 +45,24 @@ test("the full time names the viewer's zone and UTC", () => {
   assert.match(words, /^2[123] Nov 2026 \d\d:\d\d:07 \(UTC[+−]\d\d:\d\d\) · 2026-11-22 10:00:07 UTC$/);
 });
 
+test("in UTC every time is UTC's, and the full one still names both", () => {
+  const at = Date.UTC(2026, 10, 22, 23, 30, 7);
+  const both = format.full(at);
+  format.useUtc(true);
+  assert.deepEqual([format.clock(at), format.clock(at, true), format.day(at), format.moment(at, at + 3600000),
+    format.zone(at), format.zoneMs(at), format.full(at)],
+  ["23:30", "23:30:07", "22 Nov", "22 Nov 23:30", "UTC", 0, both]);
+  format.useUtc(false);
+  assert.match(format.zone(at), /^UTC[+−]\d\d:\d\d$/);
+});
+
+test("a moment near midnight belongs to the day of the zone that it is written in", () => {
+  const midnight = new Date(2026, 10, 22).getTime();
+  assert.equal(format.moment(midnight - 60000, midnight), "21 Nov 23:59");
+  assert.equal(format.moment(midnight + 60000, midnight), "00:01");
+  assert.deepEqual([format.clock(NaN), format.day(undefined)], ["–", "–"]);
+});
+
 test("names sort as people read them", () => {
   assert.deepEqual(["web-10", "Web-2", "db"].sort(format.byName), ["db", "Web-2", "web-10"]);
 });

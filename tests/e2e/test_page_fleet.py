@@ -1,0 +1,272 @@
+"""The overview at its work: what is wrong, in which order, how much it asks; on paper, on a phone, and from server to
+server."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.test_page import AXE_RULES, HOSTILE, axe, card, many, open_server  # noqa: F401
+
+CARDS = "/api/dashboard?view=cards"
+
+
+def asked(page, part: str):
+    """The requests from now on whose address holds this."""
+    found = []
+    page.on("request", lambda request: part in request.url and found.append(request.url))
+    return found
+
+
+@pytest.fixture
+def trouble(fresh_hub):
+    """Five servers of two groups, four of them in trouble, one of these for two reasons."""
+    full = {"disks": [{"device": "/dev/sda1", "mountpoint": "/data", "percent": 97.0}]}
+    for name, group, figures in (("calm", "Shop", {}), ("busy", "Shop", {"cpu_percent": 92.0}),
+                                 ("full", "Shop", dict(full, memory_percent=91.0)),
+                                 ("warm", "Lab", {"cpu_percent": 93.0}), ("hot", "Lab", {"cpu_percent": 99.0})):
+        fresh_hub.register(name, group_name=group).send(figures)
+    return fresh_hub
+
+
+# --- what is wrong ----------------------------------------------------------------------------------------------------
+
+def test_it_says_what_is_wrong_with_the_worst_servers(page, trouble):
+    page.goto(trouble.url + "/")
+    page.get_by_text("Disk usage of /data at 97.0%").wait_for()
+    lines = page.locator(".trouble")
+    assert lines.locator(".name-link").all_inner_texts() == ["full", "hot", "busy"]
+    assert "and 1 more alert" in lines.nth(0).inner_text() and "Critical" in lines.nth(0).inner_text()
+    assert "CPU usage at 99.0%" in lines.nth(1).inner_text()
+    assert page.locator(".troubles-more").inner_text() == "1 more server with alerts"
+    lines.nth(1).get_by_role("link").click()
+    page.get_by_role("heading", level=1, name="hot").wait_for()
+
+
+def test_what_is_wrong_obeys_the_filters(page, trouble):
+    page.goto(trouble.url + "/?group=Lab")
+    page.get_by_text("CPU usage at 93.0%").wait_for()
+    assert page.locator(".trouble .name-link").all_inner_texts() == ["hot", "warm"]
+    page.get_by_role("searchbox").fill("calm")
+    page.get_by_role("button", name="Clear filters").first.wait_for()
+    assert page.locator(".trouble:visible").count() == 0
+
+
+def test_while_all_is_well_nothing_is_said_and_no_alerts_are_asked_for(page, fresh_hub):
+    fresh_hub.register("calm").send()
+    alerts = asked(page, "/api/dashboard/alerts")
+    page.goto(fresh_hub.url + "/")
+    page.wait_for_selector(".card")
+    page.wait_for_load_state("networkidle")
+    assert alerts == [] and page.locator(".trouble").count() == 0
+
+
+def test_what_is_wrong_comes_with_the_cards_and_changes_with_them(page, trouble):
+    alerts = asked(page, "/api/dashboard/alerts")
+    page.goto(trouble.url + "/")
+    page.get_by_text("CPU usage at 99.0%").wait_for()
+    trouble.register("worse", group_name="Lab").send({"cpu_percent": 100.0})
+    page.get_by_role("button", name="Refresh now").click()
+    page.get_by_text("CPU usage at 100.0%").wait_for()
+    assert alerts == []
+
+
+def test_names_and_words_of_troubles_are_text(page, fresh_hub):
+    fresh_hub.register(HOSTILE, display_name=HOSTILE).send(
+        {"disks": [{"device": "x", "mountpoint": HOSTILE, "percent": 98.0}]})
+    page.goto(fresh_hub.url + "/")
+    page.locator(".trouble-words", has_text="<img").wait_for()
+    assert page.locator("img").count() == 0
+
+
+# --- what is asked, and when ------------------------------------------------------------------------------------------
+
+def test_the_overview_is_asked_for_once_and_before_the_modules_have_come(page, fresh_hub):
+    fresh_hub.register("one").send()
+    cards, held = asked(page, CARDS), []
+    page.route("**/app.js", lambda route: held.append(route))
+    with page.expect_response("**" + CARDS):
+        page.goto(fresh_hub.url + "/", wait_until="commit")
+    assert page.locator(".card").count() == 0
+    held[0].continue_()
+    page.wait_for_selector(".card")
+    page.wait_for_load_state("networkidle")
+    assert len(cards) == 1
+
+
+def test_other_pages_do_not_ask_for_the_overview_early(page, fresh_hub):
+    cards = asked(page, CARDS)
+    page.goto(fresh_hub.url + "/alerts")
+    page.get_by_text("Nothing is wrong that nobody has seen.").wait_for()
+    page.wait_for_load_state("networkidle")
+    assert cards == []
+
+
+def test_an_early_answer_that_has_grown_old_is_asked_for_again(page, fresh_hub):
+    fresh_hub.register("one").send()
+
+    def age(route):
+        script = route.fetch()
+        route.fulfill(response=script, body="globalThis.earlyAnswer.askedAt -= 60000;" + script.text())
+
+    cards = asked(page, CARDS)
+    page.route("**/app.js", age)
+    page.goto(fresh_hub.url + "/")
+    page.wait_for_selector(".card")
+    assert len(cards) == 2
+
+
+def test_a_large_grid_shows_its_first_cards_before_the_rest_can_be_shown(hub, page):
+    many(hub, page, 1000)
+    held = []
+    page.route("**/list.js", lambda route: held.append(route))
+    page.goto("/?view=grid")
+    page.wait_for_selector(".card")
+    assert page.locator(".card").count() < 30 and len(held) == 1
+    assert page.locator(".group-head").first.inner_text().split("\n")[-1] == "84 servers"
+    held[0].continue_()
+    page.wait_for_selector(".cards > .spacer", state="attached")
+    assert page.locator(".cards").count() == 1
+
+
+# --- order ------------------------------------------------------------------------------------------------------------
+
+ORDER = """async ([names, kinds, renamed]) => {
+    const base = document.querySelector('script[src]').src.replace(/.early\\.js$/, '');
+    const { orderKeeper, serversOf } = await import(base + '/views/cards.js');
+    const columns = ['name', 'status', 'flags'];
+    const inOrder = orderKeeper();
+    const order = (some, states) => inOrder(serversOf({ columns, rows: some.map((name, i) => [name, states[i], []]) }))
+        .map((server) => `${server.name} ${server.place}`);
+    return [order(names, names.map(() => 'online')), order(names, kinds), order(renamed, kinds)];
+}"""
+
+
+def test_servers_come_worst_first_then_by_name_whatever_changes(page, hub):
+    page.goto("/login")
+    calm, ill, renamed = page.evaluate(ORDER, [["web-10", "web-2", "db"], ["critical", "online", "offline"],
+                                               ["web-10", "web-2", "zz"]])
+    assert calm == ["db 0", "web-2 1", "web-10 2"]
+    assert ill == ["web-10 2", "db 0", "web-2 1"]
+    assert renamed == ["web-10 1", "zz 2", "web-2 0"]
+
+
+def test_a_missing_value_is_last_both_ways(page, hub):
+    page.goto("/login")
+    found = page.evaluate("""async () => {
+        const base = document.querySelector('script[src]').src.replace(/.early\\.js$/, '');
+        const { sorted } = await import(base + '/table.js');
+        const columns = [{ key: 'a', value: (row) => row }];
+        const rows = [3, null, 1, NaN, 2];
+        return [false, true].map((down) => sorted(rows, columns, { key: 'a', down }).map(String));
+    }""")
+    assert found == [["1", "2", "3", "null", "NaN"], ["3", "2", "1", "null", "NaN"]]
+
+
+@pytest.mark.parametrize("word", ["toString", "__proto__", "constructor", "<b>"])
+def test_words_of_the_address_that_mean_nothing_are_passed_over(page, trouble, word):
+    page.goto(trouble.url + "/?view=%s&status=%s" % (word, word))
+    page.wait_for_selector(".card")
+    assert page.locator(".card").count() == 5
+
+
+# --- paper, phone -----------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("view", ["grid", "list", "map"])
+def test_paper_has_a_table_of_what_the_filters_let_through(page, trouble, view):
+    page.goto(trouble.url + "/?group=Shop&view=" + view)
+    page.wait_for_selector(".card, .name-link, .node")
+    page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    rows = page.locator(".paper tbody tr")
+    assert [row.split("\t")[:2] for row in rows.all_inner_texts()] == [
+        ["Critical", "full"], ["Warning", "busy"], ["Online", "calm"]]
+    assert page.locator(".fleet").is_hidden() and page.locator(".toolbar").is_hidden()
+    assert "3 servers in group Shop" in page.locator(".paper-head").inner_text()
+    page.evaluate("() => dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    assert page.locator(".fleet").is_visible() and page.locator(".paper *").count() == 0
+
+
+@pytest.mark.parametrize("width", [360, 768, 1024, 1280])
+def test_a_list_in_a_narrow_window_has_its_names_and_fits(page, trouble, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(trouble.url + "/?view=list")
+    page.wait_for_selector("tbody .name-link")
+    assert page.locator("tbody .name-link").first.evaluate("(link) => link.closest('td').offsetWidth") >= 80
+    assert page.locator(".fleet .scroller").evaluate("(box) => box.scrollWidth - box.clientWidth") == 0
+    assert page.locator("tbody .badge").first.inner_text() == "Critical"
+
+
+# --- from server to server --------------------------------------------------------------------------------------------
+
+def test_a_server_leads_to_the_one_before_and_the_one_after_on_the_same_tab(page, trouble):
+    page.goto(trouble.url + "/")
+    card(page, "hot").get_by_role("link").click()
+    page.get_by_role("link", name="Next server: busy").wait_for()
+    assert page.get_by_role("link", name="Previous server: full").is_visible()
+    page.get_by_role("navigation", name="Server", exact=True).get_by_role("link", name="Processes").click()
+    page.get_by_role("link", name="Next server: busy").click()
+    page.wait_for_function("() => document.title.startsWith('busy – Processes')")
+    page.get_by_role("link", name="Previous server: hot").wait_for()
+    page.locator("h1").focus()
+    page.keyboard.press("k")
+    page.wait_for_function("() => document.title.startsWith('hot – Processes')")
+
+
+def test_the_first_and_the_last_server_lead_one_way(page, trouble):
+    page.goto(trouble.url + "/")
+    card(page, "full").get_by_role("link").click()
+    page.get_by_role("link", name="Next server: hot").wait_for()
+    assert page.locator(".step:visible").count() == 1
+
+
+def test_a_deep_link_asks_for_the_neighbours_once(page, trouble):
+    cards = asked(page, CARDS)
+    rows = trouble.get(CARDS).json
+    server_id = next(row[0] for row in rows["rows"] if row[1] == "calm")
+    page.clock.install()
+    page.goto(trouble.url + "/servers/" + server_id)
+    page.get_by_role("link", name="Previous server: warm").wait_for()
+    page.clock.fast_forward(95000)
+    page.wait_for_load_state("networkidle")
+    assert len(cards) == 1
+
+
+# --- the zone of times ------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def abroad(browser, hub):
+    """A page of somebody whose clock is five and a half hours ahead of UTC."""
+    context = browser.new_context(base_url=hub.url, timezone_id="Asia/Kolkata")
+    yield context.new_page()
+    context.close()
+
+
+def marked_time(page) -> str:
+    page.get_by_role("slider").press("Home")
+    return page.locator(".chart-time").inner_text()
+
+
+def minutes(words: str) -> int:
+    hours, rest = words.split()[-1].split(":")
+    return int(hours) * 60 + int(rest)
+
+
+def test_times_are_in_the_viewers_zone_or_in_utc_and_the_choice_survives(abroad, hub):
+    server = hub.register("zoned")
+    server.send(collected_at="%s" % hub.get(CARDS).json["now"])
+    open_server(abroad, server)
+    assert abroad.locator("#zone").is_hidden()
+    local = minutes(marked_time(abroad))
+    abroad.locator("#user").click()
+    abroad.get_by_role("button", name="Times in UTC, not UTC+05:30").click()
+    assert abroad.evaluate("() => document.activeElement.id") == "user"
+    abroad.wait_for_selector(".panel-history canvas")
+    abroad.reload()
+    abroad.wait_for_selector(".panel-history canvas")
+    assert abroad.locator("#zone").inner_text() == "UTC"
+    assert (local - minutes(marked_time(abroad))) % 1440 == 330
+    abroad.locator("h1").focus()
+    abroad.keyboard.press("u")
+    abroad.wait_for_selector(".panel-history canvas")
+    assert abroad.locator("#zone").is_hidden() and minutes(marked_time(abroad)) == local
