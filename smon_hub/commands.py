@@ -14,7 +14,7 @@ import re
 import sys
 from typing import IO, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Union
 
-from . import config, intake, keeping, shapes
+from . import config, intake, keeping, moving, shapes
 from .auth import Caller
 from .errors import HubError
 from .folder import Folder, Running
@@ -286,4 +286,5 @@ COMMANDS = {
     "backup": Command(_backup, "backup", "make a backup now; ingest goes on meanwhile"),
     "restore": Command(keeping.restore, "restore FILE", "put a backup in the place of the database of a stopped hub"),
     "check": Command(keeping.check, "check [FILE...]", "look the database through, or backups"),
+    "move": Command(moving.move, "move --from DIR --to URL", "move a stopped hub to another database, or back"),
 }

@@ -13,6 +13,7 @@ from . import __version__
 
 SECTION = "hub"  # of the INI file
 HOST = r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]+\])"
+DATABASE_FILE = "smon.db"  # in the data folder
 DATABASES = ("postgresql", "postgres")  # of addresses; anything else is a path
 SWITCHES = ("local_trust", "hsts")  # on or off
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -92,6 +93,8 @@ class Given(NamedTuple):
     role: str
     expires_days: str
     password_stdin: bool
+    from_: str
+    to: str
 
 
 FLAGS = {  # of commands: what argparse is to make of each
@@ -99,6 +102,9 @@ FLAGS = {  # of commands: what argparse is to make of each
     "role": {"default": "", "choices": ("viewer", "admin"), "help": "what a new user or token may"},
     "expires_days": {"metavar": "N", "default": "", "help": "days until a new token ends; never when not given"},
     "password_stdin": {"action": "store_true", "help": "read the password from the input instead of asking for it"},
+    "from_": {"metavar": "DIR|URL", "default": "", "help": "whose database moves: a data folder, a SQLite file or a "
+                                                           "postgresql:// address"},
+    "to": {"metavar": "DIR|URL", "default": "", "help": "where to: another one, which is empty"},
 }
 
 
@@ -142,7 +148,8 @@ def _parser(commands: Mapping[str, Any]) -> argparse.ArgumentParser:
         epilog="Each option can also be set as SMON_OPTION or in the file of --config.")
     parser.add_argument("words", metavar="COMMAND", nargs="*", help="one of the above, with its words")
     for key, made in FLAGS.items():
-        parser.add_argument("--" + key.replace("_", "-"), **made)  # type: ignore[arg-type]
+        flag = "--" + key.rstrip("_").replace("_", "-")
+        parser.add_argument(flag, dest=key, **made)  # type: ignore[arg-type]
     parser.add_argument("--version", action="version", version="smon " + __version__)
     for option in OPTIONS:
         default = " (default: %s)" % option.default if option.default != "" else ""
@@ -188,11 +195,8 @@ def _whole(values: Dict[str, Any]) -> Config:
     """Derived values and the rules between options."""
     if bool(values["tls_cert"]) != bool(values["tls_key"]):
         raise ConfigError("tls_cert and tls_key go together: one of them is missing.")
-    scheme = values["database"].partition("://")[0]
-    if "://" in values["database"] and scheme not in DATABASES:
-        raise ConfigError("database must be the path of a SQLite file or a postgresql:// address, not a %s address."
-                          % scheme)
-    values["database"] = values["database"] or os.path.join(values["data_dir"], "smon.db")
+    check_database("database", values["database"])
+    values["database"] = values["database"] or os.path.join(values["data_dir"], DATABASE_FILE)
     for key in SWITCHES:
         values[key] = values[key] in (True, "on")
     values["public_url"] = values["public_url"].rstrip("/").lower()
@@ -208,6 +212,14 @@ def _whole(values: Dict[str, Any]) -> Config:
     except ValueError as error:
         raise ConfigError("trusted_proxies must be addresses separated by commas: %s." % error) from None
     return Config(**values)
+
+
+def check_database(source: str, text: str) -> None:
+    """Raises ConfigError for an address of an engine that is not known here."""
+    scheme, found, _ = text.partition("://")
+    if found and scheme not in DATABASES:
+        raise ConfigError("%s must be the path of a SQLite file or a postgresql:// address, not a %s address." % (
+            source, scheme))
 
 
 def _list(text: str) -> List[str]:

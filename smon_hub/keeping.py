@@ -25,7 +25,7 @@ def make(ask: Ask) -> int:
     ask("POST", BACKUPS)
     said = ask("GET", BACKUPS)
     while said["running"]:
-        _show(said["percent"])
+        show("%3d %%" % said["percent"])
         time.sleep(POLL_SECONDS)
         said = ask("GET", BACKUPS)
     if said["error"]:
@@ -35,10 +35,10 @@ def make(ask: Ask) -> int:
     return 0
 
 
-def _show(percent: int) -> None:
+def show(text: str) -> None:
     """On a terminal only: a log needs no line that rewrites itself."""
     if sys.stderr.isatty():
-        print("\r%3d %%" % percent, end="\r", file=sys.stderr, flush=True)
+        print("\r%-60s" % text, end="\r", file=sys.stderr, flush=True)
 
 
 def restore(given: config.Given) -> int:
@@ -47,7 +47,7 @@ def restore(given: config.Given) -> int:
         raise ConfigError("Name one backup: smon_server.py restore FILE")
     options = given.options
     _check_file(options, "pg_restore")
-    with _alone(options):
+    with alone(options):
         kept = backup.restore(given.words[0], options.database, Hub.now())
     print("%s is restored to %s%s. Agents send again what they still have of the time since." % (
         given.words[0], options.database, "; the former database is kept as " + kept if kept else ""))
@@ -73,7 +73,7 @@ def check(given: config.Given) -> int:
 
 
 @contextlib.contextmanager
-def _alone(options: config.Config) -> Iterator[None]:
+def alone(options: config.Config) -> Iterator[None]:
     """Hold the data folder, so that no hub starts meanwhile. Raises ConfigError while one runs."""
     folder = Folder(options.data_dir, options.lock)
     try:

@@ -24,7 +24,7 @@ ROOMS = (
     "maintenance", "ledger", "judging", "silence", "reminders", "peers", "forecast", "preview", "selfcheck",
     "outbound", "messages", "mail", "syslog", "channels", "notify", "ingest", "intake",
     "rollup", "backup", "export", "exposition", "jobs",
-    "web", "hub", "remote", "simulation", "demo", "keeping", "commands", "cli", "hosted",
+    "web", "hub", "remote", "simulation", "demo", "keeping", "moving", "commands", "cli", "hosted",
 )
 SHARED_ROOMS = ("store", "web")  # folders whose files may import each other
 

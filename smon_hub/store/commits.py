@@ -55,6 +55,11 @@ class Database(Protocol):
     def give_back(self) -> int:
         """Return a slice of what is free within the database to its disk; how much is left of that."""
 
+    def grew(self, parts: Iterable[str] = (), servers: Iterable[int] = ()) -> None:
+        """The transaction changes these parts (store/versions.py), or these servers, for other hubs to see."""
+
+    def close(self) -> None: ...
+
 
 Work = Callable[[Database], Any]
 Together = Callable[[Database, List[Any]], List[Any]]
@@ -86,8 +91,11 @@ class Commits:
         self._jobs: "queue.SimpleQueue[Optional[Job]]" = queue.SimpleQueue()
         self._threads = [threading.Thread(target=self._write_for_ever, name="smon-writer", daemon=True)
                          for _ in range(threads)]
+        self.changed: Callable[[Iterable[str], Iterable[int]], None] = lambda parts, servers: None  # see Database.grew
         self.settling = threading.Lock()  # held by whoever changes what is in memory after a commit
         self._stopped = False
+        self._readers = threading.local()
+        self._reader_list: List[Database] = []
         self._loop = 0                    # the thread that hands over by turn, and what it gathered in this one
         self._held: List[Job] = []
         self._call_soon: Callable[[Callable[[], None]], None] = lambda function: function()
@@ -101,6 +109,17 @@ class Commits:
     def _ends_group(self, error: Exception) -> bool:
         """Whether an error of one work is trouble of the database itself, that the others of its group have, too."""
         raise NotImplementedError
+
+    def _open_reader(self) -> Database:
+        """A connection that only reads."""
+        raise NotImplementedError
+
+    def _parted(self, jobs: List[Job]) -> List[List[Job]]:
+        """What of a group goes into one transaction each."""
+        return [jobs]
+
+    def _settled(self, jobs: List[Job]) -> None:
+        """A transaction's jobs are settled, and nobody has changed what is in memory since: `settling` is held."""
 
     def _no_space(self) -> str:
         """Why nothing may be written but what makes room, or ""."""
@@ -158,6 +177,22 @@ class Commits:
         """submit and wait: the result, or work's exception."""
         return self.submit(work, after, frees).result()
 
+    def read(self) -> Database:
+        """This thread's reading connection; it can not write."""
+        reader = getattr(self._readers, "reader", None)
+        if reader is None:
+            reader = self._readers.reader = self._open_reader()
+            self._reader_list.append(reader)
+        return reader
+
+    def release(self) -> None:
+        """This thread ends: close its reading connection, if it has one."""
+        reader = getattr(self._readers, "reader", None)
+        if reader is not None:
+            self._readers.reader = None
+            self._reader_list.remove(reader)
+            reader.close()
+
     def waiting(self) -> int:
         """How many works wait for a writer."""
         return self._jobs.qsize()
@@ -173,6 +208,8 @@ class Commits:
             self._jobs.put(None)
         for thread in self._threads:
             thread.join()
+        for reader in self._reader_list:
+            reader.close()
 
     # --- in a writer's thread -------------------------------------------------------------------------------------
 
@@ -198,14 +235,16 @@ class Commits:
         return jobs
 
     def _commit(self, jobs: List[Job]) -> None:
-        """One transaction for all jobs; futures settle after the commit, in order."""
+        """As few transactions as the engine allows; futures settle after the commit, in order."""
         full = self._no_space()
         for job in jobs:
             if full and not job.frees:
                 _settle(job, unavailable(full))
         jobs = [job for job in jobs if job.frees or not full]
-        if not jobs:
-            return
+        for part in self._parted(jobs) if jobs else ():
+            self._commit_part(part)
+
+    def _commit_part(self, jobs: List[Job]) -> None:
         try:
             outcomes = self._transaction(lambda db: self._outcomes(db, jobs))
         except Exception as error:  # the edge of the writer thread, which must not end while others wait for it
@@ -214,6 +253,7 @@ class Commits:
         with self.settling:
             for job, outcome in zip(jobs, outcomes):
                 _settle(job, outcome)
+            self._settled(jobs)
 
     def _outcomes(self, db: Database, jobs: List[Job]) -> List[Any]:
         outcomes = self._gathered(db, jobs)

@@ -9,13 +9,13 @@ import logging
 import os
 import shutil
 import sqlite3
-import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Iterable, List, Optional
 
 from . import schema
 from .commits import Commits, Database, DatabaseUnusable, refusal, unavailable
+from .options import check_whole
 
 log = logging.getLogger("smon.store")
 
@@ -49,6 +49,9 @@ class Connection(sqlite3.Connection):
             self.execute("PRAGMA incremental_vacuum(1)")  # Python takes one step of it, a page, whatever is asked
         return max(0, free - PAGES_GIVEN_BACK)
 
+    def grew(self, parts: Iterable[str] = (), servers: Iterable[int] = ()) -> None:
+        """There is no other hub."""
+
 
 class Engine(Commits):
     """Owns the file at `path`; created with its schema when it is missing, migrated when it is older."""
@@ -58,31 +61,26 @@ class Engine(Commits):
     def __init__(self, path: str):
         super().__init__(threads=1)
         self.path = path
-        self._readers = threading.local()
-        self._reader_list: List[Connection] = []
         self._writer: Optional[Connection] = None
         self._space_checked = 0.0
         self._full = ""
+        self._half = False
 
-    def start(self) -> None:
-        """Open or create the file and start the writer. Raises DatabaseUnusable."""
+    def start(self, half: bool = False) -> None:
+        """Open or create the file and start the writer. half: even where a move has not ended. Raises
+        DatabaseUnusable."""
         self._create()
+        self._half = half
         self._writer = self._open()
         self._begin()
 
     def stop(self) -> None:
         """Commit what was submitted, then close. Nothing may be submitted any more."""
         self._end()
-        for connection in self._reader_list:
-            connection.close()
 
-    def read(self) -> Connection:
-        """This thread's reading connection; it can not write."""
-        connection = getattr(self._readers, "connection", None)
-        if connection is None:
-            connection = self._readers.connection = _connect(self.path)
-            connection.execute("PRAGMA query_only = ON")
-            self._reader_list.append(connection)
+    def _open_reader(self) -> Connection:
+        connection = _connect(self.path)
+        connection.execute("PRAGMA query_only = ON")
         return connection
 
     def unusable(self, error: Exception) -> DatabaseUnusable:
@@ -143,6 +141,8 @@ class Engine(Commits):
                            "journal_size_limit = %d" % JOURNAL_LIMIT):
                 connection.execute("PRAGMA " + pragma)
             _migrate(connection, version)
+            if not self._half:
+                check_whole(connection, self.path)
         except sqlite3.Error as error:
             raise self.unusable(error) from error
         return connection

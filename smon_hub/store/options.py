@@ -6,7 +6,9 @@ import json
 from typing import Any, Dict, Mapping
 
 from . import versions
-from .commits import Database
+from .commits import Database, DatabaseUnusable
+
+MOVING_FACT = "moving"  # how far the move is that fills this database; gone when it has ended
 
 
 def stored(db: Database) -> Dict[str, Any]:
@@ -39,6 +41,13 @@ def fact(db: Database, key: str, default: str) -> str:
     """A fact about the database itself (table meta)."""
     found = db.execute("SELECT value FROM meta WHERE key = ?", [key]).fetchone()
     return found[0] if found else default
+
+
+def check_whole(db: Database, path: str) -> None:
+    """Raises DatabaseUnusable for the target of a move that has not ended."""
+    if fact(db, MOVING_FACT, ""):
+        raise DatabaseUnusable("%s holds a part of another database: its move was interrupted. Give the same move "
+                               "command again, which goes on with it." % path)
 
 
 def note(db: Database, key: str, value: str) -> None:

@@ -112,11 +112,8 @@ def one_run(plan: Plan, name: str, kind: str, connections: int) -> Dict[str, Any
 
 def drive(server: Server, kind: str, connections: int, seconds: float) -> Dict[str, Any]:
     """One load, and what the server's process spent on it, after each sender was met: what a fleet costs every day."""
-    path, body = bodies.PATHS[kind]
-    heads = [bodies.head(path, body, authorization) for authorization in server.authorizations]
-    load = {"host": "127.0.0.1", "port": server.port, "connections": connections, "seconds": seconds,
-            "requests": MOST_REQUESTS, "heads": heads, "body": body}
-    warm = run_load(dict(load, requests=WARM_ROUNDS * len(heads)))
+    load = planned([server.port], server.authorizations, kind, connections, seconds)
+    warm = run_load(warming(load))
     process = psutil.Process(server.process.pid)
     before = process.cpu_times()
     result = run_load(load)
@@ -124,6 +121,20 @@ def drive(server: Server, kind: str, connections: int, seconds: float) -> Dict[s
     spent = after.user + after.system - before.user - before.system
     return dict(result, cpu_us=spent / result["requests"] * 1e6, rss_mb=rss_mb(server.process),
                 sent=warm["requests"] + result["requests"])
+
+
+def planned(ports: Sequence[int], authorizations: Sequence[str], kind: str, connections: int,
+            seconds: float) -> Dict[str, Any]:
+    """What load.py is told: these senders, whose connections take turns with the ports."""
+    path, body = bodies.PATHS[kind]
+    return {"host": "127.0.0.1", "ports": ports, "connections": connections, "seconds": seconds,
+            "requests": MOST_REQUESTS, "body": body,
+            "heads": [bodies.head(path, body, authorization) for authorization in authorizations]}
+
+
+def warming(load: Dict[str, Any]) -> Dict[str, Any]:
+    """The load that goes before: every sender is met."""
+    return dict(load, requests=WARM_ROUNDS * len(load["heads"]))
 
 
 def run_load(load: Dict[str, Any]) -> Dict[str, Any]:

@@ -24,8 +24,8 @@ SECOND_FORMAT = "%Y-%m-%dT%H:%M:%S"
 class Connection:
     """One kept-alive connection that speaks for its share of the servers in turn."""
 
-    def __init__(self, plan: Dict[str, Any], heads: List[bytes]):
-        self.sock = socket.create_connection((plan["host"], plan["port"]))
+    def __init__(self, plan: Dict[str, Any], number: int, heads: List[bytes]):
+        self.sock = socket.create_connection((plan["host"], plan["ports"][number % len(plan["ports"])]))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.heads = heads
         self.before, _, self.after = plan["body"].encode("utf-8").partition(MOMENT)
@@ -71,7 +71,7 @@ def run(plan: Dict[str, Any]) -> Dict[str, Any]:
     selector = selectors.DefaultSelector()
     heads = [head.encode("ascii") for head in plan["heads"]]
     count = plan["connections"]
-    connections = [Connection(plan, heads[number::count]) for number in range(count)]
+    connections = [Connection(plan, number, heads[number::count]) for number in range(count)]
     start = datetime.now(timezone.utc)
     began = time.perf_counter()
     until, most = began + plan["seconds"], plan["requests"]

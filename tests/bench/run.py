@@ -2,7 +2,9 @@
 
 Bounded in time and count, on loopback only, with processes and folders of its own. `hub` needs the packages of
 install/requirements-hub.txt, `agent` psutil and Linux; both strace for what they count. `page` needs Chromium and
-install/requirements-test.txt. Absolute figures belong to the machine; ratios travel.
+install/requirements-test.txt. `hub --database postgresql:` measures hubs on a PostgreSQL of its own, which needs its
+programs and install/requirements-test.txt; with the address of an empty database, on that one.
+Absolute figures belong to the machine; ratios travel.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ def main(arguments: List[str]) -> int:
     parser.add_argument("--servers", type=counts,
                         help="fleets of the overview (default 100,1000; of the page 8,1000,5000)")
     parser.add_argument("--fsync-ms", type=float, default=0, help="let each fsync take so much longer (default 0)")
+    parser.add_argument("--database", help="measure hubs on this empty database beside one on SQLite; postgresql: for "
+                        "a PostgreSQL of the benchmark's own")
     parser.add_argument("--processes", type=counts, default=(75, 300, 1000),
                         help="processes around the agent (default 75,300,1000)")
     parser.add_argument("--dir", help="folder on the disk to measure (default: the system's for temporary files)")
@@ -45,8 +49,13 @@ def main(arguments: List[str]) -> int:
             import page  # here, because the others need no browser
             page.measure(page.Plan(options.servers or (8, 1000, 5000), options.runs, folder))
         else:
-            hub.measure(hub.Plan(min(options.seconds, 60), options.connections, options.runs,
-                                 options.servers or (100, 1000), folder, slow_disk.variables(folder, options.fsync_ms)))
+            plan = hub.Plan(min(options.seconds, 60), options.connections, options.runs, options.servers or (100, 1000),
+                            folder, slow_disk.variables(folder, options.fsync_ms))
+            if options.database:
+                import hubs  # here, because it may need the packages of the tests
+                hubs.measure(plan, options.database)
+            else:
+                hub.measure(plan)
     finally:
         shutil.rmtree(str(folder), ignore_errors=True)
     return 0

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 import subprocess
+import sys
 import time
 
 import pytest
 
 from smon_hub.store.commits import DatabaseUnusable
+from smon_hub.store.engine import Engine
 from smon_hub.store.postgres import Postgres
 from tests.support import ROOT
 from tests.support.postgres import HOST, PostgresServer, program
@@ -23,6 +25,7 @@ STAND_INS = r"""
 set -euo pipefail
 sudo() { if [ "$1" = -u ]; then PGUSER="$2" "${@:3}"; else "$@"; fi; }
 systemctl() { :; }
+smon-hub() { "$SMON_TEST_PYTHON" smon_server.py "$@"; }
 nginx() { :; }
 """
 
@@ -40,7 +43,9 @@ class Machine:
 
     def placed(self, text):
         for shown, there in (("db.example", "%s:%d" % (HOST, self.server.port)), ("/etc/smon", str(self.folder)),
-                             ("/etc/nginx/conf.d", str(self.folder)), ("/var/lib/postgresql", str(self.folder))):
+                             ("/etc/nginx/conf.d", str(self.folder)),
+                             ("/var/lib/postgresql", str(self.folder)),
+                             ("/var/lib/smon/hub", str(self.folder / "hub"))):
             text = text.replace(shown, there)
         return text.replace("--pwprompt smon", "--pwprompt smon <<< $'%s\\n%s'" % (PASSWORD, PASSWORD))
 
@@ -48,6 +53,7 @@ class Machine:
         """The blocks that hold a word."""
         script = STAND_INS + self.placed("".join(block for block in BLOCKS if word in block))
         variables = self.server.environment()
+        variables["SMON_TEST_PYTHON"] = sys.executable
         variables["PATH"] = "%s:%s" % (program("psql").rpartition("/")[0], variables["PATH"])
         # A session of its own has no terminal, so that a password is asked for on the input.
         done = subprocess.run(["bash", "-c", script], cwd=str(ROOT), stdin=subprocess.DEVNULL,
@@ -87,7 +93,7 @@ def add_sample(machine, at):
 
 
 def test_every_block_is_run_by_a_test_here():
-    words = ("createuser", "install/nginx.conf", "pg_dump", "pg_restore", "partitions.sql")
+    words = ("createuser", "install/nginx.conf", "pg_dump", "pg_restore", "smon-hub move", "partitions.sql")
     assert [sum(word in block for word in words) for block in BLOCKS] == [1] * len(words)
 
 
@@ -120,6 +126,20 @@ def test_a_backup_is_restored_and_the_former_database_is_kept(machine):
     add_sample(machine, 3)  # the hub's role may write what was restored
     assert [machine.server.ask("SELECT at FROM samples ORDER BY at", name) for name in ("smon_before", "smon")] == [
         [(1,), (2,)], [(1,), (3,)]]
+
+
+def test_a_hub_moves_there(machine):
+    machine.server.ask("DROP DATABASE smon")
+    machine.server.ask("CREATE DATABASE smon OWNER smon ENCODING 'UTF8' TEMPLATE template0")
+    (machine.folder / "hub").mkdir()
+    engine = Engine(str(machine.folder / "hub" / "smon.db"))
+    engine.start()
+    engine.write(lambda db: db.execute("INSERT INTO samples (server, at) VALUES (1, 7)"))
+    engine.stop()
+    said = machine.run("smon-hub move")
+    assert "samples: 1 rows" in said and PASSWORD not in said
+    with opened(machine) as engine:
+        assert engine.read().execute("SELECT id, at FROM samples").fetchall() == [(1, 7)]
 
 
 def test_partitions_are_made_by_the_hub_s_own_role(machine):
