@@ -52,7 +52,8 @@ def _bottle() -> bytes:
 
 def _agent_config(options: Any, state: Path) -> bytes:
     urls = [url.strip() for url in options.url.split(",")]  # as the agent's own --url takes them
-    given = {"dashboard_url": urls if len(urls) > 1 else options.url, "registration_token": options.token, "group_name": options.group}
+    given = {"dashboard_url": urls if len(urls) > 1 else options.url,
+             "registration_token": options.token, "group_name": options.group}
     chosen = {key: value for key, value in given.items() if value}
     return json.dumps(dict({"dashboard_url": "http://localhost:3000"}, **chosen, state_dir=str(state)),
                       indent=2).encode() + b"\n"

@@ -16,7 +16,7 @@ from . import auth, clock
 from .auth import Caller
 from .errors import HubError
 from .store import accounts as store
-from .store import audit
+from .store import audit, versions
 from .store.commits import Database
 
 log = logging.getLogger("smon.accounts")
@@ -169,7 +169,8 @@ def _begin(hub: Hub, user: Row, address: str, now: int) -> Login:
         for digest in old:
             hub.accounts.sessions.pop(digest, None)
         hub.accounts.sessions[row["token_hash"]] = row
-        hub.accounts.users[user["id"]] = {**hub.accounts.users[user["id"]], "last_login_at": now}
+        if user["id"] in hub.accounts.users:
+            hub.accounts.users[user["id"]] = {**hub.accounts.users[user["id"]], "last_login_at": now}
     try:
         hub.engine.write(work, after)
     except HubError as error:
@@ -384,8 +385,8 @@ def settle(hub: Hub) -> None:
     now = hub.now()
     sessions, tokens = hub.accounts.take_used()
     if hub.engine.shared:
-        hub.engine.write(lambda db: store.settle(db, sessions, tokens))
-        hub.accounts.load(hub.engine.read())
+        hub.engine.write(lambda db: store.settle(db, sorted(sessions), sorted(tokens)))
+        hub.peers.reload(versions.ACCOUNTS)
         sessions, tokens = [], []
     over = [digest for digest, row in list(hub.accounts.sessions.items()) if not _holds(row, now)]
     if not (sessions or tokens or over):

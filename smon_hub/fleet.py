@@ -256,6 +256,8 @@ class Fleet:
     def follow(self, server: Server, row: Dict[str, Any], sample: Optional[Newest]) -> None:
         """Another hub moved a server; sample: its newest, when that is another one."""
         if sample is not None:
+            if sample.agent and AHEAD in sample.agent:
+                server.ahead.append(counted(sample.agent))
             server.note_boot(sample)
             server.services_print = None  # which services that hub wrote is not known here
         server.put(row=row, sample=sample)

@@ -34,7 +34,7 @@ def foresee(hub: Hub, now: int) -> None:
     for server in hub.fleet.servers():
         reading = read(hub.engine.read(), server, now) if server.row["approved"] else None
         if reading is not None or server.tally.watched:
-            ledger.write(hub, lambda record: _judge(record, server, reading), now)
+            ledger.write(hub, lambda record: _judge(record, server, reading), now, about=[server])
         time.sleep(PAUSE_SECONDS)
 
 

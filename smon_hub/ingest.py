@@ -87,7 +87,9 @@ def samples(hub: Hub, server: Server, payloads: List[Dict[str, Any]], now: int,
         stored, verdict, turn = done
         before = {"previous_at": _moment(server.sample)}
         if turn:
-            server.turn, server.told_at = max(server.turn, turn), max(server.told_at, seen_at)
+            server.told_at = max(server.told_at, seen_at)
+            if server.turn >= 0:  # else it is to be loaded anew, whatever this sample found
+                server.turn = max(server.turn, turn)
         hub.fleet.seen(server, seen_at)
         ledger.take_up(hub, verdict, server)
         for state in stored:
@@ -182,20 +184,18 @@ def _store(db: Database, deliveries: List[_Delivery]) -> List[Any]:
     done = [_judged(db, states, delivery, [next(places) if one else None for one in delivery.samples], turns)
             if is_known else unknown_key() for delivery, is_known in zip(deliveries, known)]
     if turns:
-        servers.moved(db, _moves([one for one, is_known in zip(deliveries, known) if is_known], states, turns))
+        held = [one for one, is_known in zip(deliveries, known) if is_known]
+        servers.moved(db, _moves(held, states, turns))
+        servers.seen(db, {one.server.row["id"]: one.seen_at for one in held}.items())
     return done
 
 
 def _moves(deliveries: List[_Delivery], states: Dict[Server, _State],
-           turns: Dict[Server, int]) -> List[Tuple[int, int, Optional[int], int]]:
+           turns: Dict[Server, int]) -> List[Tuple[int, Optional[int], int]]:
     """What servers.moved takes."""
-    heard: Dict[Server, int] = {}
-    for delivery in deliveries:
-        server = delivery.server
-        heard[server] = max(heard.get(server, server.last_seen_at), delivery.seen_at)
-    newest = {server: states[server][0] if server in states else server.sample for server in heard}
-    return [(turns[server], heard[server], sample.id if sample else None, server.row["id"])
-            for server, sample in newest.items()]
+    newest = {delivery.server: delivery.server.sample for delivery in deliveries}
+    newest.update((server, state[0]) for server, state in states.items())
+    return [(turns[server], sample.id if sample else None, server.row["id"]) for server, sample in newest.items()]
 
 
 def _judged(db: Database, states: Dict[Server, _State], delivery: _Delivery,

@@ -15,6 +15,7 @@ from .auth import is_loopback
 from .errors import HubError
 from .fleet import Server
 from .store import audit, events, options, outbox, series, servers, services, size
+from .store.engine import Trouble
 
 log = logging.getLogger("smon.jobs")
 
@@ -86,7 +87,7 @@ class Jobs:
         began, at, error = time.monotonic(), self._hub.now(), ""
         try:
             job.work(self)
-        except HubError as trouble:
+        except (HubError, Trouble) as trouble:
             error = str(trouble)
             log.warning("Job %s: %s", job.name, error)
         except Exception as trouble:  # the edge of a job: the next beat tries again

@@ -262,9 +262,14 @@ def load_alerts(hub: Hub, db: Database) -> None:
     take_up(hub, Verdict(events.tallies(db), events.unread(db)))
 
 
-def write(hub: Hub, work: Callable[[Record], Any], now: int, then: Callable[[Any], Any] = bool) -> Any:
-    """Run work(record) in one transaction, let the fleet learn of it, then call then(answer): what work answered."""
+def write(hub: Hub, work: Callable[[Record], Any], now: int, then: Callable[[Any], Any] = bool,
+          about: Sequence[Server] = ()) -> Any:
+    """Run work(record) in one transaction, let the fleet learn of it, then call then(answer): what work answered.
+
+    about: the servers that it is about, beside those that have alerts already. No other hub moves them meanwhile.
+    """
     def transact(db: Database) -> Any:
+        hub.peers.hold_alerts(db, about)
         record = Record(db, now)
         answer = work(record)
         return answer, record.close()

@@ -24,6 +24,7 @@ from .errors import HubError
 from .messages import Entry, Message
 from .outbound import DeliveryError, Rules, Way
 from .store import channels, outbox
+from .store.engine import Trouble
 from .store.outbox import Row
 
 log = logging.getLogger("smon.notify")
@@ -38,6 +39,7 @@ REFUSALS_MAX = 5             # in a row: then it is the channel that is wrong, n
 ATTEMPT_SECONDS = 60         # in all, whatever a receiver dribbles
 COURIERS_MAX = 16
 LOOK_AGAIN = 100             # single messages: then whether the channel has changed, and what waits by now
+AGAIN_SECONDS = 1            # between two tries to store what became of a message
 STOP_SECONDS = 3             # a courier that hangs longer is left behind; its claim is taken again
 DEAD_MAN = "dead-man"
 
@@ -122,7 +124,7 @@ class Delivery:
         """Whether this hub is the one that delivers. What another one had claimed that was it before is sent again."""
         leads = self._hub.peers.leads(peers.DELIVERY)
         if leads and not self._led:
-            held = self._hub.engine.write(outbox.release_all)
+            held = self._hub.engine.write(lambda db: outbox.release(db, self._hub.peers.living(db)))
             if held:
                 log.warning("%d messages were on their way when a hub ended; they are sent again.", held)
         self._led = leads
@@ -156,6 +158,10 @@ class Delivery:
         return Rules(_networks(kept["delivery_allowed_addresses"]), self.own_port, kept["delivery_ca_file"],
                      kept["delivery_proxy"])
 
+    def forget_paces(self) -> None:
+        """Another hub changed a channel: what waits for any of them is tried when it is due."""
+        self._paces.clear()
+
     def changed(self, channel: int) -> None:
         """A channel is not what it was: what waits for it is tried at once."""
         self._hub.engine.write(lambda db: outbox.make_due(db, channel, self._hub.now()))
@@ -187,6 +193,8 @@ class Delivery:
             self._wake.clear()
             try:
                 self._dispatch()
+            except (HubError, Trouble) as error:
+                log.warning("Messages can not be looked for: %s.", error)
             except Exception:  # the edge of a delivery: the next beat tries again
                 log.exception("Looking for messages failed.")
 
@@ -214,11 +222,12 @@ class Delivery:
     def _courier(self, key: Any, work: Callable[[], None]) -> None:
         try:
             work()
-        except HubError as error:
+        except (HubError, Trouble) as error:
             log.warning("Delivery %s: %s", key, error)
         except Exception:  # the edge of a delivery: the next beat tries again
             log.exception("Delivery %s failed.", key)
         finally:
+            self._hub.engine.release()
             with self._lock:
                 del self._couriers[key]
 
@@ -276,7 +285,7 @@ class Delivery:
         """One attempt; whether the next may follow at once."""
         now, rows = self._hub.now(), [row for entry in entries for row in entry]
         try:
-            self._hub.engine.write(lambda db: outbox.claim(db, rows, now))
+            self._hub.engine.write(lambda db: outbox.claim(db, rows, now, self._hub.peers.name))
         except outbox.Taken:
             return False
         message = messages.of(entries, self._hub.config.public_url, now)
@@ -302,7 +311,7 @@ class Delivery:
             pace.failed(now, error.retry_after * clock.SECOND)
 
         def work(db: Any, at: int) -> None:
-            outbox.put_off(db, rows, at + wait, error.sentence, error.left)
+            outbox.put_off(db, rows, at + wait, error.sentence, error.left, self._hub.peers.name)
             given_up = outbox.give_up_older(db, channel["id"], at - GIVE_UP_MS, at, error.sentence)
             if given_up:
                 log.error("Channel %s: %d messages are given up after 24 hours.", channel["name"], given_up)
@@ -316,7 +325,7 @@ class Delivery:
                 self._pace(channel["id"]).refused(at)
                 outbox.settle(db, rows, "given_up", at, sentence)
             else:
-                outbox.put_off(db, rows, at, sentence)
+                outbox.put_off(db, rows, at, sentence, holder=self._hub.peers.name)
         self._settle(channel, work, sentence, False)
 
     def _settle(self, channel: channels.Row, work: Callable[[Any, int], Any], error: str, delivered: bool) -> None:
@@ -326,7 +335,14 @@ class Delivery:
         def whole(db: Any) -> None:
             work(db, now)
             channels.note(db, channel["id"], now, error, delivered)
-        self._hub.engine.write(whole)
+        while True:
+            try:
+                self._hub.engine.write(whole)
+                return
+            except HubError as trouble:  # forgetting what became of it would send it again
+                log.warning("What became of a message can not be stored yet: %s", trouble)
+                if self._stopping.wait(AGAIN_SECONDS):
+                    raise
 
     def _pace(self, channel: int) -> Pace:
         return self._paces.setdefault(channel, Pace())

@@ -13,7 +13,7 @@ import time
 import uuid
 from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
 
-from . import ledger, reminders, settings
+from . import clock, ledger, reminders, settings
 from .errors import HubError
 from .fleet import Server, loaded
 from .store import agent_config, events, leases, options, series, servers, versions
@@ -24,9 +24,10 @@ log = logging.getLogger("smon.peers")
 
 BEAT_SECONDS = 0.4           # between two looks: what another hub heard is shown here within a second
 LEASE_SECONDS = 10           # after which the others take over what a hub that went did
-RENEW_SECONDS = 3
+RENEW_SECONDS = 2
 MARGIN_SECONDS = 2           # before its end a lease is not trusted: a statement under way takes its time
 AWAY_SECONDS = 5             # a database that was away for longer has missed signs of life
+STEP_MS = 30 * clock.SECOND  # between two clocks: less than the shortest silence that counts
 SLICE = 200                  # servers looked up in one statement
 JOBS, DELIVERY = LEASES = ("jobs", "delivery")
 
@@ -42,10 +43,11 @@ class Peers:
         self.name = uuid.uuid4().hex
         self._numbers: Dict[str, int] = {}
         self._held: Dict[str, float] = {}     # until when a lease is ours, on the machine's own clock
-        self._renewed = 0.0
+        self._renewed, self._in_step = 0.0, True
         self._answered = time.monotonic()     # when the database last did
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="smon-peers", daemon=True)
+        hub.engine.changed = self.forget
 
     def start(self) -> None:
         """Look at what the others do from now on. What was loaded so far is as of `begin`."""
@@ -75,18 +77,43 @@ class Peers:
         return not self.shared or time.monotonic() < self._held.get(lease, 0.0)
 
     def _renew(self) -> None:
-        began, self._renewed = time.monotonic(), time.monotonic()
+        began = self._renewed = time.monotonic()
+        in_step = self._is_in_step(self._hub.engine.write(self._show_life))
         for name in LEASES:
-            held = self._hub.engine.write(lambda db: leases.take(db, name, self.name, LEASE_SECONDS * 1000))
+            held = in_step and self._hub.engine.write(
+                lambda db: leases.take(db, name, self.name, LEASE_SECONDS * 1000))
             if held != self.leads(name):
                 log.info("This hub %s the work %s for all.", "does" if held else "leaves", name)
             self._held[name] = began + LEASE_SECONDS - MARGIN_SECONDS if held else 0.0
+
+    def _show_life(self, db: Database) -> int:
+        """Hold a lease of one's own, which says that this hub's claims hold; the database's clock."""
+        leases.take(db, self.name, self.name, LEASE_SECONDS * 1000)
+        now = db.moment()
+        leases.sweep(db, now - clock.DAY)
+        return now
+
+    def _is_in_step(self, now: int) -> bool:
+        """Whether this hub's clock may judge for all who is silent, and what is due."""
+        off = abs(self._hub.now() - now)
+        in_step, self._in_step = self._in_step, off <= STEP_MS
+        if in_step and not self._in_step:
+            log.warning("This hub's clock and the database's differ by %d seconds: it does no work for all.",
+                        off // 1000)
+        return self._in_step
+
+    def living(self, db: Database) -> List[str]:
+        """The hubs whose claims hold, this one among them."""
+        return [self.name, *(leases.holders(db) if self.shared else ())]
 
     # --- while something is stored --------------------------------------------------------------------------------
 
     def known(self, db: Database, keys: Sequence[Tuple[Server, str]]) -> List[bool]:
         """Whether each server is still there, with the key that was shown."""
         pairs = [(server.row["id"], key_hash) for server, key_hash in keys]
+        if self.shared:
+            found = servers.locked(db, sorted({row_id for row_id, _ in pairs}))
+            return [row_id in found and found[row_id][1] == key_hash for row_id, key_hash in pairs]
         if servers.all_known(db, set(pairs)):
             return [True] * len(pairs)
         return [servers.all_known(db, [pair]) for pair in pairs]
@@ -97,36 +124,54 @@ class Peers:
         if not self.shared:
             return self.known(db, keys), {}
         by_id = {server.row["id"]: server for server, _ in keys}
-        found: Dict[int, Tuple[int, str]] = {}
-        for some in _slices(sorted(by_id)):
-            found.update(servers.locked(db, some))
-        self._take_up(db, {row_id: turn for row_id, (turn, _) in found.items()}, by_id)
+        found = servers.locked(db, sorted(by_id))
+        if any(by_id[row_id].turn != turn for row_id, (turn, _) in found.items()):
+            self._catch_up_with(by_id)
         return ([found.get(server.row["id"], (0, ""))[1] == key_hash for server, key_hash in keys],
                 {by_id[row_id]: turn + 1 for row_id, (turn, _) in found.items()})
 
-    def catch_up_with(self, db: Database, some: Iterable[Server]) -> None:
-        """hold, for servers that are looked at without a key."""
+    def hold_alerts(self, db: Database, some: Iterable[Server] = ()) -> None:
+        """hold, for works that read alerts and then change them: every server that has one, and these."""
         if self.shared:
-            self.hold(db, [(server, "") for server in some])
+            known = {server.row["id"]: server for server in self._hub.fleet.servers()}
+            known.update((server.row["id"], server) for server in some)
+            held = {*events.current_servers(db), *(server.row["id"] for server in some)}
+            self.hold(db, [(known[row_id], "") for row_id in held if row_id in known])
 
     # --- following ------------------------------------------------------------------------------------------------
 
     def catch_up(self) -> None:
         """Before a request: what people decided on another hub holds here, too."""
-        if self.shared:
-            numbers = versions.numbers(self._hub.engine.read())
-            behind = [part for part in versions.PARTS if numbers.get(part) != self._numbers.get(part)]
-            if behind:
-                with self._hub.engine.settling:
-                    self._reload(behind)
+        if self.shared and self._behind():
+            with self._hub.engine.settling:
+                self._load(self._behind())  # others may have waited for the lock to do the same
 
-    def _reload(self, behind: Sequence[str]) -> None:
-        """Under the lock, where the numbers are read again: they must not be younger than what is loaded."""
+    def reload(self, part: str) -> None:
+        """Load a part anew, whatever is known of it."""
+        with self._hub.engine.settling:
+            self._load([part])
+
+    def _behind(self) -> List[str]:
+        numbers = versions.numbers(self._hub.engine.read())
+        return [part for part in versions.PARTS if numbers.get(part) != self._numbers.get(part)]
+
+    def _load(self, behind: Sequence[str]) -> None:
+        """The numbers are read before: they must not be younger than what is loaded."""
         db = self._hub.engine.read()
         numbers = versions.numbers(db)
         for part in behind:
             _PARTS[part](self, db)
             self._numbers[part] = numbers.get(part, 0)
+
+    def forget(self, parts: Iterable[str], ids: Iterable[int]) -> None:
+        """This hub changed them itself, and what it noted in memory after the commit may have come in another order
+        than another hub's change was followed: load them with the next look. `settling` is held."""
+        for part in parts:
+            self._numbers[part] = -1
+        gone = set(ids)
+        for server in self._hub.fleet.servers() if gone else ():
+            if server.row["id"] in gone:
+                server.turn = -1
 
     def follow(self) -> None:
         """One look at everything."""
@@ -143,7 +188,7 @@ class Peers:
         if heard:
             try:
                 self._hub.engine.write(lambda db: servers.seen(db, [
-                    (at, server.row["id"], at) for server, at in heard]))
+                    (server.row["id"], at) for server, at in heard]))
             except Exception:
                 fleet.put_back(server for server, _ in heard)
                 raise
@@ -153,10 +198,10 @@ class Peers:
     def _run(self) -> None:
         while not self._stopping.wait(BEAT_SECONDS):
             try:
-                self.follow()
+                self._note_answer()
                 if time.monotonic() - self._renewed >= RENEW_SECONDS:
                     self._renew()
-                self._note_answer()
+                self.follow()
             except (HubError, Trouble) as error:
                 log.warning("The other hubs can not be followed: %s.", error)
             except Exception:  # the edge of a thread: the next look tries again
@@ -164,6 +209,7 @@ class Peers:
 
     def _note_answer(self) -> None:
         """Nobody could say that they live while the database was away, so their silence counts from now."""
+        self._behind()
         away, self._answered = time.monotonic() - self._answered, time.monotonic()
         if away > AWAY_SECONDS:
             log.warning("The database was away for %d seconds.", away)
@@ -177,18 +223,25 @@ class Peers:
         known = {server.row["id"]: server for server in fleet.servers()}
         for row_id in known.keys() - turns.keys():
             fleet.remove(known[row_id].row["uuid"])
-        for some in _slices(sorted(turns.keys() - known.keys())):
+        new = sorted(turns.keys() - known.keys())
+        for some in _slices(new):
             for row in servers.rows(db, some):
                 known[row["id"]] = fleet.add(row)
+        if new:  # every hub shows them in the order in which they registered
+            fleet.by_uuid = dict(sorted(fleet.by_uuid.items(), key=lambda item: item[1].row["id"]))
         self._catch(db, {row_id: turn for row_id, (turn, _) in turns.items()}, known)
         for row_id, (_, seen_at) in turns.items():
             if row_id in known and seen_at > known[row_id].last_seen_at:
                 fleet.heard(known[row_id], seen_at)
 
-    def _take_up(self, db: Database, turns: Dict[int, int], known: Dict[int, Server]) -> None:
-        if any(known[row_id].turn != turn for row_id, turn in turns.items()):
-            with self._hub.engine.settling:
-                self._catch(db, turns, known)
+    def _catch_up_with(self, known: Dict[int, Server]) -> None:
+        """By what is committed alone: the caller's transaction may still be undone."""
+        with self._hub.engine.settling:
+            db = self._hub.engine.read()
+            turns = servers.turns(db)
+            self._catch(db, {row_id: turns[row_id][0] for row_id in known if row_id in turns}, known)
+            for row_id in known.keys() & turns.keys():
+                self._hub.fleet.heard(known[row_id], turns[row_id][1])
 
     def _catch(self, db: Database, turns: Dict[int, int], known: Dict[int, Server]) -> None:
         """Load anew what differs. turns are at most as young as what is read now."""
@@ -222,6 +275,9 @@ class Peers:
         reminders.load_windows(self._hub, db)
         reminders.mark_maintenance(self._hub, self._hub.now())
 
+    def _follow_channels(self, db: Database) -> None:
+        self._hub.delivery.forget_paces()
+
     def _follow_alerts(self, db: Database) -> None:
         ledger.take_up(self._hub, ledger.Verdict(events.tallies(db, [0]), events.unread(db)))
 
@@ -229,7 +285,8 @@ class Peers:
 _PARTS: Dict[str, Callable[[Peers, Database], None]] = {
     versions.SETTINGS: Peers._follow_settings, versions.ACCOUNTS: Peers._follow_accounts,
     versions.RULES: Peers._follow_rules, versions.WINDOWS: Peers._follow_windows,
-    versions.SERVERS: Peers._follow_servers, versions.ALERTS: Peers._follow_alerts}
+    versions.SERVERS: Peers._follow_servers, versions.ALERTS: Peers._follow_alerts,
+    versions.CHANNELS: Peers._follow_channels}
 
 
 def _is_news(server: Server, newest: Any) -> bool:

@@ -57,9 +57,11 @@ class Silence:
                 gone.append(server)
         outages = self._outages(hub, gone, now) if gone else []
         for start in range(0, len(gone), SLICE):
-            ledger.write(hub, lambda record: self._open(record, hub, gone[start:start + SLICE], outages), now)
+            ledger.write(hub, lambda record: self._open(record, hub, gone[start:start + SLICE], outages), now,
+                         about=gone[start:start + SLICE])
         for start in range(0, len(back), SLICE):
-            ledger.write(hub, lambda record: _end(record, back[start:start + SLICE]), now)
+            ledger.write(hub, lambda record: _end(record, back[start:start + SLICE]), now,
+                         about=back[start:start + SLICE])
         if hub.fleet.tally.watched:
             ledger.write(hub, lambda record: self._end_outages(record, hub), now)
         return len(gone) + len(back)
@@ -90,7 +92,6 @@ class Silence:
     def _open(self, record: Record, hub: Hub, gone: List[Server], outages: List[Outage]) -> None:
         """Those of them that are still silent, and still there, by now."""
         known, stale = _open_outages(record), hub.settings["stale_threshold_minutes"]
-        hub.peers.catch_up_with(record.db, gone)
         for server in gone:
             if self._is_missed(server, record.now, stale) and servers.exists(record.db, server.row["id"]) \
                     and OFFLINE not in events.current(record.db, server.row["id"]):

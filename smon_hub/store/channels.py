@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, List, Optional
 
-from . import options
+from . import options, versions
 from .commits import Database, insert
 
 MAIL = 0                     # made with the tables, never removed
@@ -32,11 +32,13 @@ def one(db: Database, channel: int) -> Optional[Row]:
 
 def add(db: Database, row: Row) -> int:
     """Insert a channel; its new id."""
+    versions.grow(db, versions.CHANNELS)
     return insert(db, "channels", CHANGED, (_stored(key, row[key]) for key in CHANGED))
 
 
 def change(db: Database, channel: int, columns: Row) -> bool:
     """Update the columns that are given; False when there is no such channel."""
+    versions.grow(db, versions.CHANNELS)
     names = [key for key in CHANGED if key in columns]
     done = db.execute("UPDATE channels SET %s WHERE id = ?" % ", ".join(name + " = ?" for name in names),
                       [*(_stored(name, columns[name]) for name in names), channel])
@@ -45,6 +47,7 @@ def change(db: Database, channel: int, columns: Row) -> bool:
 
 def remove(db: Database, channel: int) -> bool:
     """Remove a channel with everything that waits for it and its log."""
+    versions.grow(db, versions.CHANNELS)
     db.execute("DELETE FROM outbox WHERE channel = ?", [channel])
     return db.execute("DELETE FROM channels WHERE id = ?", [channel]).rowcount == 1
 

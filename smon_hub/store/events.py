@@ -95,6 +95,12 @@ def current_of(db: Database, rule: str) -> List[Alert]:
         _SELECT + "WHERE rule = ? AND ended_at IS NULL AND opened_at IS NOT NULL ORDER BY id", [rule])]
 
 
+def current_servers(db: Database) -> List[int]:
+    """The servers of which something waits or is open, or comes and goes."""
+    return [server for server, in db.execute(
+        "SELECT DISTINCT server FROM alerts WHERE server <> 0 AND (ended_at IS NULL OR flapping = 1)")]
+
+
 def by_ids(db: Database, ids: Sequence[int]) -> List[Alert]:
     found: List[Alert] = []
     for start in range(0, len(ids), IDS_AT_ONCE):

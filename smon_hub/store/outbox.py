@@ -108,21 +108,24 @@ def is_due(row: Row, now: int) -> bool:
     return not now < row.due_at < now + FURTHEST_MS
 
 
-def claim(db: Database, rows: Sequence[Row], now: int) -> None:
-    """Take all of these for one attempt. Raises Taken, which undoes the caller's work, when one is another's."""
+def claim(db: Database, rows: Sequence[Row], now: int, holder: str = "") -> None:
+    """Take all of these for one attempt of a hub. Raises Taken, which undoes the caller's work, when one is
+    another's."""
     taken = 0
     for ids in _slices(rows):
-        taken += db.execute("UPDATE outbox SET claimed_at = ?, attempts = attempts + 1 WHERE id IN (%s) "
+        taken += db.execute("UPDATE outbox SET claimed_at = ?, claimed_by = ?, attempts = attempts + 1 "
+                            "WHERE id IN (%s) "
                             "AND settled_at IS NULL AND (claimed_at IS NULL OR claimed_at <= ? OR claimed_at > ?)"
-                            % marks(ids), [now, *ids, now - CLAIM_MS, now]).rowcount
+                            % marks(ids), [now, holder, *ids, now - CLAIM_MS, now]).rowcount
     if taken != len(rows):
         raise Taken
 
 
-def release_all(db: Database) -> int:
-    """When a hub begins to be the one that delivers: whoever held a claim is no more. How many were held."""
-    return db.execute("UPDATE outbox SET claimed_at = NULL WHERE settled_at IS NULL "
-                      "AND claimed_at IS NOT NULL").rowcount
+def release(db: Database, living: Sequence[str]) -> int:
+    """When a hub begins to be the one that delivers: whoever is none of the living holds no claim. How many were
+    held."""
+    return db.execute("UPDATE outbox SET claimed_at = NULL WHERE settled_at IS NULL AND claimed_at IS NOT NULL "
+                      "AND (claimed_by IS NULL OR claimed_by NOT IN (%s))" % marks(living), living).rowcount
 
 
 def settle(db: Database, rows: Sequence[Row], outcome: str, now: int, error: str = "") -> None:
@@ -132,12 +135,14 @@ def settle(db: Database, rows: Sequence[Row], outcome: str, now: int, error: str
                    "AND settled_at IS NULL" % marks(ids), [outcome, now, error[:ERROR_MAX] or None, *ids])
 
 
-def put_off(db: Database, rows: Sequence[Row], due_at: int, error: str, only_to: Optional[List[str]] = None) -> None:
-    """These are to be tried again then; to these recipients alone, when the others were reached."""
+def put_off(db: Database, rows: Sequence[Row], due_at: int, error: str, only_to: Optional[List[str]] = None,
+            holder: str = "") -> None:
+    """These are to be tried again then, unless another hub has claimed them since; to these recipients alone, when the
+    others were reached."""
     for ids in _slices(rows):
         db.execute("UPDATE outbox SET due_at = ?, claimed_at = NULL, error = ?, only_to = COALESCE(?, only_to) "
-                   "WHERE id IN (%s) AND settled_at IS NULL" % marks(ids),
-                   [due_at, error[:ERROR_MAX], json.dumps(only_to) if only_to else None, *ids])
+                   "WHERE id IN (%s) AND settled_at IS NULL AND (claimed_by IS NULL OR claimed_by = ?)" % marks(ids),
+                   [due_at, error[:ERROR_MAX], json.dumps(only_to) if only_to else None, *ids, holder])
 
 
 def give_up_older(db: Database, channel: int, before: int, now: int, error: str) -> int:

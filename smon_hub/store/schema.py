@@ -249,6 +249,7 @@ CREATE TABLE outbox (
     created_at BIGINT NOT NULL,
     due_at BIGINT NOT NULL,
     claimed_at BIGINT,
+    claimed_by TEXT,
     attempts INTEGER NOT NULL,
     outcome TEXT,
     settled_at BIGINT,

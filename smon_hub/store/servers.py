@@ -71,29 +71,32 @@ def settle(db: Database, seen: Iterable[Tuple[int, Optional[int], int]]) -> None
 def turn(db: Database, ids: Sequence[int]) -> None:
     """Something that other hubs keep of these servers is changed by the caller's transaction."""
     if db.shared:
+        db.grew(servers=ids)
         db.execute("UPDATE servers SET turn = turn + 1 WHERE id IN (%s)" % marks(ids), ids)
 
 
 def turns(db: Database) -> Dict[int, Tuple[int, int]]:
-    """(turn, last_seen_at) of every server."""
+    """(turn, last_seen_at) of every server, by its id."""
     return {row_id: (number, seen_at) for row_id, number, seen_at in db.execute(
         "SELECT id, turn, last_seen_at FROM servers")}
 
 
 def locked(db: Database, ids: Sequence[int]) -> Dict[int, Tuple[int, str]]:
-    """(turn, key hash) of those that are there, which no other hub changes until the transaction has ended."""
+    """(turn, key hash) of those that are there, which no other hub changes until the transaction has ended. Whoever
+    holds some asks for no others: their ids ascend in one call, so that nobody waits for somebody who waits for him."""
     return {row_id: (number, key_hash) for row_id, number, key_hash in db.execute(
         "SELECT id, turn, key_hash FROM servers WHERE id IN (%s) ORDER BY id FOR UPDATE" % marks(ids), ids)}
 
 
-def moved(db: Database, some: Iterable[Tuple[int, int, Optional[int], int]]) -> None:
-    """Write (turn, last_seen_at, newest_sample, id) of servers with the samples that moved them."""
-    db.executemany("UPDATE servers SET turn = ?, last_seen_at = ?, newest_sample = ? WHERE id = ?", some)
+def moved(db: Database, some: Iterable[Tuple[int, Optional[int], int]]) -> None:
+    """Write (turn, newest_sample, id) of servers with the samples that moved them."""
+    db.executemany("UPDATE servers SET turn = ?, newest_sample = ? WHERE id = ?", some)
 
 
-def seen(db: Database, some: Iterable[Tuple[int, int, int]]) -> None:
-    """Write (last_seen_at, id, the same moment again) of servers that another hub may have heard of later."""
-    db.executemany("UPDATE servers SET last_seen_at = ? WHERE id = ? AND last_seen_at < ?", some)
+def seen(db: Database, some: Iterable[Tuple[int, int]]) -> None:
+    """Write (id, last_seen_at) of servers that another hub may have heard of later."""
+    db.executemany("UPDATE servers SET last_seen_at = ? WHERE id = ? AND last_seen_at < ?",
+                   [(at, row_id, at) for row_id, at in sorted(some)])
 
 
 # --- removal ----------------------------------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ from typing import Any, Dict, Set, Tuple
 from .. import auth, ingest
 from ..auth import Caller
 from ..errors import HubError
+from ..store.commits import refusal as store_refusal
+from ..store.engine import Trouble
 from .call import BODY_BYTES, FILE, FORM, Route
 
 JSON, BINARY, FORM_TYPE = "application/json", "application/octet-stream", "application/x-www-form-urlencoded"
@@ -59,12 +61,16 @@ class Admission:
         """Find out who calls a route that is not an agent's, or leave that to `verify`; the lane to go on in.
 
         Where other hubs may have let somebody in, or out, what memory knows is not enough: only those who show nothing
-        are answered by it, and those whom it does not know may not send what is large.
+        and bring nothing are answered by it, and those whom it does not know may not send what is large.
         """
-        if self._hub.peers.shared:
-            shown = environ.get("HTTP_AUTHORIZATION") or auth.session(environ.get("HTTP_COOKIE", ""))
+        brings = route.auth == "open" and route.body is not None  # a password, or a wish to register
+        if self._hub.peers.shared and (brings or route.auth != "open"):
+            shows = (brings or auth.api_token(environ.get("HTTP_AUTHORIZATION", ""))
+                     or auth.session(environ.get("HTTP_COOKIE", "")))
             caller = self._caller(environ, address)
-            if caller.role != "nobody" or shown and route.body_bytes <= BODY_BYTES:
+            if caller.role == "nobody" and shows:  # whatever it is, the database is not asked at any rate
+                self._refuse_over(self._hub.limits.wait(auth.limit_key(address), self._limit(), time.monotonic()))
+            if caller.role != "nobody" or shows and route.body_bytes <= BODY_BYTES:
                 environ["smon.address"] = address
                 return "pool" if route.on == "loop" else route.on
         return self._identify(route, environ, address)
@@ -133,7 +139,8 @@ class Admission:
                 self._count((auth.limit_key(address), found[0]))
             environ["smon.caller"], environ["smon.authenticated"] = Caller("agent", address, server), True
             return route.on
-        if not found or server is None and not shared:  # ids are random: an unknown one tells nothing, costs no body
+        large = int(environ.get("CONTENT_LENGTH") or BODY_BYTES + 1) > BODY_BYTES
+        if not found or server is None and (large or not shared):  # ids are random: that one is unknown tells nothing
             self._count(auth.limit_key(address))
             raise ingest.unknown_key()
         environ["smon.address"] = address
@@ -144,7 +151,10 @@ class Admission:
 
     def verify(self, route: Route, environ: Environ) -> Caller:
         """What may wait, after the body: the slow check of an agent's key, and what other hubs decided."""
-        self._hub.peers.catch_up()
+        try:
+            self._hub.peers.catch_up()
+        except Trouble as error:
+            raise store_refusal(error) from None
         address = environ["smon.address"]
         if route.auth == "agent":
             return self._verify_agent(route, environ, address)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, List
 
-from .. import clock, ledger, maintenance, reminders
+from .. import clock, ledger, maintenance
 from ..errors import HubError
-from ..store import events, maintenance as windows_store
+from ..store import events, maintenance as windows_store, versions
 from .call import Call, Text, find_server, no_such, tagged
 
 NOTIFICATIONS_SHOWN = 50
@@ -100,8 +100,9 @@ def add_window(hub: Hub, call: Call) -> Dict[str, Any]:
             key: [None, row[key]] for key in ("scope", "target", "kind", "minutes", "zone")})
         return windows_store.add(db, row)
     row_id = hub.engine.write(work)
-    _take_up(hub, call)
-    return {"status": "ok", "window": next(_shown(window, call.now) for window in hub.windows if window.id == row_id)}
+    hub.peers.reload(versions.WINDOWS)
+    made = next((window for window in hub.windows if window.id == row_id), None)  # it may be gone again by now
+    return {"status": "ok", "window": _shown(made, call.now) if made else None}
 
 
 def remove_window(hub: Hub, call: Call) -> Dict[str, Any]:
@@ -114,14 +115,9 @@ def remove_window(hub: Hub, call: Call) -> Dict[str, Any]:
         name = next((window.name for window in hub.windows if window.id == row_id), "")
         call.note(db, "maintenance.remove", name, {"id": [row_id, None]})
     hub.engine.write(work)
-    _take_up(hub, call)
+    hub.peers.reload(versions.WINDOWS)
     hub.jobs.wake("remind")
     return {"status": "ok"}
-
-
-def _take_up(hub: Hub, call: Call) -> None:
-    reminders.load_windows(hub, hub.engine.read())
-    reminders.mark_maintenance(hub, call.now)
 
 
 def _window(hub: Hub, call: Call) -> Dict[str, Any]:

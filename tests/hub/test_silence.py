@@ -109,10 +109,10 @@ def test_a_sign_of_life_while_the_sweep_waits_for_the_writer_is_seen(hub, monkey
     server, gone = servers(hub, 2)
     write = ledger.write
 
-    def late(*arguments):
+    def late(*arguments, **about):
         hub.fleet.seen(server, hub.now())
         hub.engine.write(lambda db: store_servers.remove(db, gone.row["id"]))
-        return write(*arguments)
+        return write(*arguments, **about)
     monkeypatch.setattr(ledger, "write", late)
     passes(hub, 16)
     assert told(hub) == [] and hub.rows("SELECT * FROM alerts") == []
