@@ -136,7 +136,7 @@ def test_the_hub_may_set_exactly_what_the_agent_takes_within_the_same_bounds():
     agents = {}
     for row in table.elts:
         words = {word.arg: word.value for word in row.keywords}
-        if getattr(words.get("remote"), "value", False):
+        if row.func.id == "Remote":
             low, high = [*(ast.literal_eval(argument) for argument in row.args[4:6]), None, None][:2]
             high = ast.literal_eval(words["high"]) if "high" in words else high
             agents[row.args[0].value] = (row.args[1].id, low, high)
