@@ -261,13 +261,15 @@ class Fleet:
             server.note_boot(sample)
             server.services_print = None  # which services that hub wrote is not known here
         server.put(row=row, sample=sample)
+        self.version += 1
         self.heard(server, row["last_seen_at"])
 
     def heard(self, server: Server, at: int) -> None:
         """Another hub had a sign of life."""
-        with self._lock:
-            server.last_seen_at = max(server.last_seen_at, at)
-            self.version += 1
+        if at > server.last_seen_at:
+            with self._lock:
+                server.last_seen_at = max(server.last_seen_at, at)
+                self.version += 1
 
     def take_unsettled(self) -> List[Server]:
         """The servers that moved since the last call."""

@@ -125,10 +125,12 @@ class Peers:
             return self.known(db, keys), {}
         by_id = {server.row["id"]: server for server, _ in keys}
         found = servers.locked(db, sorted(by_id))
-        if any(by_id[row_id].turn != turn for row_id, (turn, _) in found.items()):
+        if any(by_id[row_id].turn != turn for row_id, (turn, _, _) in found.items()):
             self._catch_up_with(by_id)
-        return ([found.get(server.row["id"], (0, ""))[1] == key_hash for server, key_hash in keys],
-                {by_id[row_id]: turn + 1 for row_id, (turn, _) in found.items()})
+        for row_id, (_, _, seen_at) in found.items():
+            self._hub.fleet.heard(by_id[row_id], seen_at)
+        return ([found.get(server.row["id"], (0, "", 0))[1] == key_hash for server, key_hash in keys],
+                {by_id[row_id]: turn + 1 for row_id, (turn, _, _) in found.items()})
 
     def hold_alerts(self, db: Database, some: Iterable[Server] = ()) -> None:
         """hold, for works that read alerts and then change them: every server that has one, and these."""
@@ -231,7 +233,7 @@ class Peers:
             fleet.by_uuid = dict(sorted(fleet.by_uuid.items(), key=lambda item: item[1].row["id"]))
         self._catch(db, {row_id: turn for row_id, (turn, _) in turns.items()}, known)
         for row_id, (_, seen_at) in turns.items():
-            if row_id in known and seen_at > known[row_id].last_seen_at:
+            if row_id in known:
                 fleet.heard(known[row_id], seen_at)
 
     def _catch_up_with(self, known: Dict[int, Server]) -> None:
@@ -240,8 +242,6 @@ class Peers:
             db = self._hub.engine.read()
             turns = servers.turns(db)
             self._catch(db, {row_id: turns[row_id][0] for row_id in known if row_id in turns}, known)
-            for row_id in known.keys() & turns.keys():
-                self._hub.fleet.heard(known[row_id], turns[row_id][1])
 
     def _catch(self, db: Database, turns: Dict[int, int], known: Dict[int, Server]) -> None:
         """Load anew what differs. turns are at most as young as what is read now."""

@@ -24,7 +24,7 @@ from .options import check_whole
 
 log = logging.getLogger("smon.store")
 
-WRITERS = 4                  # connections that write: while one waits for its commit, the next group is at work
+WRITERS = 2                  # connections that write: while one waits for its commit, the next group is at work
 TRIES = 4                    # of one transaction that others got in the way of, or whose connection was lost
 TRY_SECONDS = 4              # no try begins later: callers that are told to come back are better off
 PAUSE_SECONDS = 0.05         # before the second try, twice that before the third, with some chance in it

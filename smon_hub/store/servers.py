@@ -81,11 +81,13 @@ def turns(db: Database) -> Dict[int, Tuple[int, int]]:
         "SELECT id, turn, last_seen_at FROM servers")}
 
 
-def locked(db: Database, ids: Sequence[int]) -> Dict[int, Tuple[int, str]]:
-    """(turn, key hash) of those that are there, which no other hub changes until the transaction has ended. Whoever
-    holds some asks for no others: their ids ascend in one call, so that nobody waits for somebody who waits for him."""
-    return {row_id: (number, key_hash) for row_id, number, key_hash in db.execute(
-        "SELECT id, turn, key_hash FROM servers WHERE id IN (%s) ORDER BY id FOR UPDATE" % marks(ids), ids)}
+def locked(db: Database, ids: Sequence[int]) -> Dict[int, Tuple[int, str, int]]:
+    """(turn, key hash, last_seen_at) of those that are there, which no other hub changes until the transaction has
+    ended. Whoever holds some asks for no others: their ids ascend in one call, so that nobody waits for somebody who
+    waits for him."""
+    found = db.execute("SELECT id, turn, key_hash, last_seen_at FROM servers WHERE id IN (%s) ORDER BY id FOR UPDATE"
+                       % marks(ids), ids)
+    return {row_id: (number, key_hash, seen_at) for row_id, number, key_hash, seen_at in found}
 
 
 def moved(db: Database, some: Iterable[Tuple[int, Optional[int], int]]) -> None:

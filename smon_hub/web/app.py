@@ -85,7 +85,10 @@ class Application:
 
         Errors are left to the front server, which answers them with `refusal`.
         """
-        answer = self._answer(route, environ, {})
+        try:
+            answer = self._answer(route, environ, {})
+        except Trouble as error:  # the front server knows no database
+            raise store_refusal(error) from None
         if isinstance(answer, Future):
             environ["smon.defer"](answer, self._renderer(route, environ))
             return ()
