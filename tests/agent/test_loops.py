@@ -158,7 +158,11 @@ def test_under_nohup_it_outlives_its_terminal(tmp_path, fake_hub):
 
 
 def test_a_hang_up_of_its_terminal_ends_it_cleanly(start, fake_hub):
-    agent = start()
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup the agent goes on, as it should
+    try:
+        agent = start()
+    finally:
+        signal.signal(signal.SIGHUP, before)
     until(lambda: fake_hub.samples, "A sample")
     assert agent.stop(signal.SIGHUP) == 0 and "Stopped by SIGHUP" in agent.log
 
