@@ -27,17 +27,20 @@ PASSWORD = "s3cret-of-the-database"
 KILLS = 5
 # A command line that ends at a given moment after its first slice, and whose slices are small.
 DOOMED = """
-import os, signal, sys, threading
+import os, random, signal, sys, threading
 from smon_hub import cli, clock
 from smon_hub.store import moving, options
 
-def first(*arguments):
-    moving.put = put
-    if sys.argv[1] != "None":
-        threading.Timer(float(sys.argv[1]), os.kill, (os.getpid(), signal.SIGKILL)).start()
+left, put = int(sys.argv[1]), moving.put
+
+def some(*arguments):
+    global left
+    left -= 1
+    if left == 0:  # while it works on, at whatever statement that is
+        threading.Timer(random.uniform(0, 0.005), os.kill, (os.getpid(), signal.SIGKILL)).start()
     return put(*arguments)
 
-put, moving.put, moving.SLICE_ROWS = moving.put, first, 20
+moving.put, moving.SLICE_ROWS = some, 20
 clock.now = lambda: %d
 sys.exit(cli.main(sys.argv[2:]))
 """ % filled.END
@@ -175,10 +178,10 @@ def test_ids_of_what_is_gone_are_never_used_again(original, folder, database, tm
 
 
 def killed_and_resumed(source, target):
-    """Move with kills at some moment after the first slice; how far each had come. The last run is left alone."""
+    """Move with kills some slices after the last one; how far each had come. The last run is left alone."""
     reached, chance = [], random.Random(7)
-    for delay in [chance.uniform(0.01, 0.5) for _ in range(KILLS)] + [None]:
-        done = subprocess.run([sys.executable, "-c", DOOMED, str(delay), "move", "--from", str(source), "--to",
+    for slices in [chance.randint(2, 12) for _ in range(KILLS)] + [0]:
+        done = subprocess.run([sys.executable, "-c", DOOMED, str(slices), "move", "--from", str(source), "--to",
                                str(target)], cwd=str(ROOT), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               universal_newlines=True, timeout=60, env=clean_environment())
         assert PASSWORD not in done.stdout
