@@ -35,7 +35,9 @@ def root_tree(target: Path) -> Path:
         _debootstrap()
     if subprocess.call(["cp", "-a", "--reflink=auto", str(CACHE), str(target)]) != 0:
         needs.system("There is no room for a root file system.")
-    (target / "etc" / "hosts").write_text("127.0.0.1 localhost\n::1 localhost\n", encoding="utf-8")
+    hosts = target / "etc" / "hosts"
+    hosts.write_text("127.0.0.1 localhost\n::1 localhost\n", encoding="utf-8")
+    hosts.chmod(0o644)  # whatever the umask is: services of other users read it
     return target
 
 
