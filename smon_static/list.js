@@ -21,13 +21,16 @@ export function list(root, kinds, { spacer = "div" } = {}) {
   let gap = 0;
   let columns = 1;
   let shown = "";             // which lines are in the document
+  let top = null;             // where the window begins in the list, px; null: not measured yet
   let printing = false;
   let frame = 0;
 
+  /** To ask the browser where the list is costs a layout, which the next frame makes anyway: look again in that one. */
   function draw(next) {
     items = next;
     shown = "";
     render();
+    later();
   }
 
   function windowed() {
@@ -61,18 +64,17 @@ export function list(root, kinds, { spacer = "div" } = {}) {
   /** Break the items into lines. */
   function lay() {
     lines = [];
-    let top = 0;
+    end = 0;
     for (let from = 0; from < items.length;) {
       const { kind } = items[from];
       let to = from + 1;
       if (!kinds[kind].wide) {
         while (to < items.length && to - from < columns && items[to].kind === kind) to += 1;
       }
-      lines.push({ kind, from, to, top });
-      top += heights.get(kind) + gap;
+      lines.push({ kind, from, to, top: end });
+      end += heights.get(kind) + gap;
       from = to;
     }
-    end = top;
   }
 
   function render() {
@@ -83,7 +85,7 @@ export function list(root, kinds, { spacer = "div" } = {}) {
   }
 
   function renderWindow() {
-    const top = -root.getBoundingClientRect().top;
+    if (top === null) top = -root.getBoundingClientRect().top;
     const first = Math.max(0, lineAt(top) - MARGIN_LINES);
     const last = Math.min(lines.length - 1, lineAt(top + innerHeight) + MARGIN_LINES);
     const held = heldLine();
@@ -142,14 +144,21 @@ export function list(root, kinds, { spacer = "div" } = {}) {
     element.style.height = Math.max(0, height - gap) + "px";
   }
 
-  function onscroll() {
-    if (!frame && windowed()) frame = requestAnimationFrame(() => { frame = 0; renderWindow(); });
+  function later() {
+    if (!frame && windowed()) frame = requestAnimationFrame(look);
+  }
+
+  function look() {
+    frame = 0;
+    top = null;
+    if (windowed()) renderWindow();
   }
 
   function onresize() {
     if (!windowed()) return;
     heights.clear();
     shown = "";
+    top = null;
     render();
   }
 
@@ -168,8 +177,8 @@ export function list(root, kinds, { spacer = "div" } = {}) {
     if (before !== null && Math.abs(width - before) >= 1) onresize();
   });
   resize.observe(root);
-  addEventListener("scroll", onscroll, { passive: true });
-  addEventListener("resize", onscroll);
+  addEventListener("scroll", later, { passive: true });
+  addEventListener("resize", later);
   addEventListener("beforeprint", beforePrint);
   addEventListener("afterprint", afterPrint);
 
@@ -178,8 +187,8 @@ export function list(root, kinds, { spacer = "div" } = {}) {
     stop() {
       resize.disconnect();
       cancelAnimationFrame(frame);
-      removeEventListener("scroll", onscroll);
-      removeEventListener("resize", onscroll);
+      removeEventListener("scroll", later);
+      removeEventListener("resize", later);
       removeEventListener("beforeprint", beforePrint);
       removeEventListener("afterprint", afterPrint);
     },

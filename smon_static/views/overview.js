@@ -25,11 +25,11 @@ const FILTERS = {
 
 /** The cards on top: the figure of the summary, label, symbol, what a click filters by (null: the bell), small line. */
 const SUMMARY = [
-  ["totalServers", "Servers", "servers", "", (all, sum) => count(sum.groups.length, "group")],
+  ["totalServers", "Servers", "servers", "", (_, sum) => count(sum.groups.length, "group")],
   ["onlineServers", "Online", "online", "online", onlineShare],
-  ["offlineServers", "Offline", "offline", "offline", longestSilence],
-  ["activeAlerts", "Active alerts", "warning", "alerts", (all) => alertedOn(all, "alerts")],
-  ["criticalAlerts", "Critical", "critical", "critical-alerts", (all) => alertedOn(all, "critical")],
+  ["offlineServers", "Offline", "offline", "offline", ({ silentSince }) => longestSilence(silentSince)],
+  ["activeAlerts", "Active alerts", "warning", "alerts", ({ alerts }) => onServers(alerts)],
+  ["criticalAlerts", "Critical", "critical", "critical-alerts", ({ critical }) => onServers(critical)],
   ["unreadNotifications", "Unread", "bell", null, () => "notifications"],
 ];
 
@@ -163,17 +163,28 @@ function mentions(server, text) {
   return words.some((word) => word && word.toLowerCase().includes(text));
 }
 
-function onlineShare(all, sum) {
+/** What the small lines tell of the servers: how many have alerts and critical ones, and the longest silence. */
+function tallied(all) {
+  const tallies = { alerts: 0, critical: 0, silentSince: Infinity };
+  for (const server of all) {
+    if (server.alerts > 0) tallies.alerts += 1;
+    if (server.critical > 0) tallies.critical += 1;
+    if (server.kind !== "offline") continue;
+    const seen = parse(server.last_seen_at);
+    if (seen < tallies.silentSince) tallies.silentSince = seen;
+  }
+  return tallies;
+}
+
+function onlineShare(_, sum) {
   return sum.totalServers ? `${Math.round(sum.onlineServers / sum.totalServers * 100)}% of all` : "of none";
 }
 
-function longestSilence(all) {
-  const seen = all.filter(FILTERS.offline.test).map((server) => parse(server.last_seen_at)).filter(Number.isFinite);
-  return seen.length ? `longest ${roughly((hubNow() - Math.min(...seen)) / 1000)}` : "all report";
+function longestSilence(since) {
+  return since < Infinity ? `longest ${roughly((hubNow() - since) / 1000)}` : "all report";
 }
 
-function alertedOn(all, field) {
-  const number = all.filter((server) => server[field] > 0).length;
+function onServers(number) {
   return number ? "on " + count(number, "server") : "none";
 }
 
@@ -181,7 +192,10 @@ function summaryCards() {
   const tiles = SUMMARY.map(summaryCard);
   return {
     el: h("section", { class: "summary", "aria-label": "Summary" }, tiles.map((tile) => tile.el)),
-    set: (sum, all) => tiles.forEach((tile) => tile.set(sum, all)),
+    set(sum, all) {
+      const tallies = tallied(all);
+      for (const tile of tiles) tile.set(sum, tallies);
+    },
     press: () => tiles.forEach((tile) => tile.press()),
   };
 }
@@ -197,9 +211,9 @@ function summaryCard([figure, label, symbol, filter, detail]) {
     h("span", { class: "stat-label" }, icon(symbol), label), number, small);
   return {
     el,
-    set(sum, all) {
+    set(sum, tallies) {
       write(number, sum[figure]);
-      write(small, detail(all, sum));
+      write(small, detail(tallies, sum));
       attr(el, "data-some", sum[figure] > 0);
     },
     press() {

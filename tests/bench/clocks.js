@@ -4,13 +4,18 @@
   const PARTS = ".card, tbody tr:not(.spacer)";  // a server as a card, and as a row
   const OVERVIEW = "/api/dashboard";
   const json = Response.prototype.json;
-  const bench = globalThis.bench = { first: null, refreshes: [], keys: [] };
+  const bench = globalThis.bench = { first: null, refreshes: [], keys: [], next };
+  let waiting = () => {};
 
-  /** Call back when this task, or the frame that this task makes, is over. */
+  /** Do something when the page has nothing else to do; ends when what it causes was measured: to look again and again
+   * whether it was would give the page frames to make that no visitor asks for. */
+  function next(action) {
+    return new Promise((resolve) => { waiting = resolve; requestIdleCallback(action); });
+  }
+
+  /** Call back when this task, or the frame that this task makes, is over: before what else may be waiting. */
   function after(call) {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => { port1.close(); call(performance.now()); };
-    port2.postMessage(null);
+    scheduler.postTask(() => call(performance.now()), { priority: "user-blocking" });
   }
 
   const nextFrame = (call) => requestAnimationFrame(() => after(call));
@@ -26,7 +31,7 @@
     if (!bench.first) return firstPart(began);
     const refresh = {};
     after((now) => { refresh.script = now - began; });
-    return nextFrame((now) => bench.refreshes.push({ ...refresh, paint: now - began }));
+    return nextFrame((now) => measured(bench.refreshes, { ...refresh, paint: now - began }));
   }
 
   function firstPart(began) {
@@ -36,5 +41,10 @@
     });
   }
 
-  addEventListener("input", (event) => nextFrame((now) => bench.keys.push(now - event.timeStamp)), true);
+  function measured(list, figure) {
+    list.push(figure);
+    waiting();
+  }
+
+  addEventListener("input", (event) => nextFrame((now) => measured(bench.keys, now - event.timeStamp)), true);
 })();
