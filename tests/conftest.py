@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.support.postgres import PostgresServer
 from tests.support.processes import HubProcess
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    """A command that a test runs in this process may make its files private; those of the next tests shall not be."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    yield
+    os.umask(mask)
 
 
 def _end(hub: HubProcess) -> None:
