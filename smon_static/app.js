@@ -97,6 +97,13 @@ async function count(answer) {
   if (!summary) return;
   tally("active", summary.activeAlerts, "active");
   tally("unread", summary.unreadNotifications, "unread");
+  showIcon(summary.criticalAlerts > 0);
+}
+
+/** The tab's icon turns red while something is critical, for whoever looks at another page. */
+function showIcon(critical) {
+  const link = document.querySelector("link[rel=icon]");
+  attr(link, "href", link.getAttribute("href").replace(/favicon[^/]*$/, critical ? "favicon-critical.svg" : "favicon.svg"));
 }
 
 /** The figures of the overview alone; none when the hub can not be asked, which the poller says. */

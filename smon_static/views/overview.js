@@ -223,7 +223,7 @@ function summaryCard([figure, label, symbol, filter, detail]) {
 }
 
 /**
- * The worst servers and what is wrong with each.
+ * What is wrong with the hub itself, and the worst servers and what is wrong with each.
  */
 function troubles() {
   const list = h("ul", { class: "troubles", "aria-label": "What is wrong" });
@@ -236,11 +236,19 @@ function troubles() {
   function fill() {
     const struck = servers.filter((server) => server.alerts > 0);
     const rest = struck.length - TROUBLES_SHOWN;
-    show(el, struck.length > 0);
+    const shown = [...ownTroubles(), ...struck.slice(0, TROUBLES_SHOWN)];
+    show(el, shown.length > 0);
     show(more, rest > 0);
     write(more, `${count(rest, "more server")} with alerts`);
-    lines.draw(struck.slice(0, TROUBLES_SHOWN).map((server) => (
+    lines.draw(shown.map((server) => (
       { key: server.id, kind: "trouble", data: { server, alerts: alerts.get(server.id) || [] } })));
+  }
+
+  /** The hub as one of its servers, while it has alerts of its own; their server is null. */
+  function ownTroubles() {
+    const own = alerts.get(null) || [];
+    return own.slice(0, 1).map(({ severity }) => (
+      { id: null, name: "The hub", kind: severity === "critical" ? severity : "warning", alerts: own.length }));
   }
 
   return {
@@ -272,7 +280,7 @@ function troubleLine() {
       attr(el, "data-kind", server.kind);
       state.set(server.kind);
       write(name, server.name);
-      attr(name, "href", "/servers/" + encodeURIComponent(server.id));
+      attr(name, "href", server.id === null ? "/alerts" : "/servers/" + encodeURIComponent(server.id));
       const further = others.length ? `, and ${count(others.length, "more alert")}` : "";
       write(words, worst ? worst.message + further : count(server.alerts, "alert"));
       attr(words, "title", words.textContent);

@@ -70,6 +70,34 @@ def test_what_is_wrong_comes_with_the_cards_and_changes_with_them(page, trouble)
     assert alerts == []
 
 
+def test_the_hubs_own_trouble_comes_first(page, trouble):
+    def with_own(route):
+        answer = route.fetch()
+        own = {"server_id": None, "severity": "warning", "message": "The hub's own disk has 4.0% left",
+               "timestamp": "2026-01-01T00:00:00Z"}
+        route.fulfill(response=answer, json=dict(answer.json(), alerts=answer.json()["alerts"] + [own]))
+
+    page.route("**" + CARDS, with_own)
+    page.goto(trouble.url + "/?q=warm")
+    page.get_by_text("The hub's own disk has 4.0% left").wait_for()
+    links = page.locator(".trouble .name-link")
+    assert links.all_inner_texts() == ["The hub", "warm"]
+    links.first.click()
+    page.get_by_role("heading", level=1, name="Alerts").wait_for()
+
+
+def test_the_tabs_icon_tells_whether_something_is_critical(page, trouble):
+    icon = page.locator("link[rel=icon]")
+    page.goto(trouble.url + "/")
+    page.get_by_text("CPU usage at 99.0%").wait_for()
+    assert icon.get_attribute("href").endswith("/favicon-critical.svg")
+    assert page.request.get(trouble.url + icon.get_attribute("href")).headers["content-type"] == "image/svg+xml"
+    for server in trouble.get(CARDS).json["rows"]:
+        assert trouble.delete("/api/dashboard/server/" + server[0]).status == 200
+    page.get_by_role("button", name="Refresh now").click()
+    page.wait_for_function("() => document.querySelector('link[rel=icon]').href.endsWith('/favicon.svg')")
+
+
 def test_names_and_words_of_troubles_are_text(page, fresh_hub):
     fresh_hub.register(HOSTILE, display_name=HOSTILE).send(
         {"disks": [{"device": "x", "mountpoint": HOSTILE, "percent": 98.0}]})
