@@ -425,11 +425,11 @@ def test_a_drag_zooms_the_chart_and_escape_brings_it_back(page, hub):
     page.mouse.up()
     page.get_by_role("button", name="Zoom out").wait_for()
     assert "from=" in page.url and "at=" not in page.url
-    assert int(plot.get_attribute("aria-valuemax")) < samples / 2
+    page.wait_for_function("([plot, most]) => plot.ariaValueMax < most", arg=[plot.element_handle(), samples / 2])
     page.mouse.move(0, 0)
     plot.press("Escape")
     page.get_by_role("button", name="Zoom out").wait_for(state="hidden")
-    assert int(plot.get_attribute("aria-valuemax")) >= samples
+    page.wait_for_function("([plot, least]) => plot.ariaValueMax >= least", arg=[plot.element_handle(), samples])
 
 
 # --- keys, weight, reach ----------------------------------------------------------------------------------------------
