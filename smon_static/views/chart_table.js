@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { moment } from "../format.js";
-import { parts, summary } from "../charts/scale.js";
+import { lowerBound, summary } from "../charts/scale.js";
 
 const ROWS = 24;
 
@@ -25,9 +25,8 @@ export function chartTable({ label, lines, format }) {
 
   function row(part) {
     const values = data.lines.flatMap((line) => {
-      const found = summary(line.v, part.start, part.end);
-      const least = line.low ? summary(line.low, part.start, part.end) : found;
-      const most = line.high ? summary(line.high, part.start, part.end) : found;
+      const [found, least, most] = [line.v, line.low || line.v, line.high || line.v].map((values) => (
+        summary(values.subarray(part.start, part.end))));
       return [least?.min, found?.mean, most?.max];
     });
     const span = `${moment(part.from, data.to)} to ${moment(part.to, data.to)}`;
@@ -42,4 +41,14 @@ export function chartTable({ label, lines, format }) {
       fill();
     },
   };
+}
+
+/** Cut [from, to] into so many equal parts: [{from, to, start, end}] with the samples [start, end) of each. */
+export function parts(times, from, to, number) {
+  const size = (to - from) / number;
+  return Array.from({ length: number }, (_, i) => {
+    const begin = from + i * size;
+    const end = i === number - 1 ? to + 1 : begin + size;  // the last one holds its end too
+    return { from: begin, to: Math.min(end, to), start: lowerBound(times, begin), end: lowerBound(times, end) };
+  });
 }
