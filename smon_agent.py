@@ -8,17 +8,7 @@ Four threads, none of which waits for another:
     live    one light sample -> memory -> wake `beat`                        every live_interval_seconds, if enabled
     beat    live samples -> POST /api/metrics/live; in the middle of a cycle POST /api/ping
 
-Files, beside config.json or in `state_dir`, readable by their owner only:
-
-    config.json    the options; without `state_dir` also what registration and the hub taught
-    identity.json  with `state_dir`: what registration and the hub taught, config.json stays untouched
-    spool/         samples that wait, one gzip file each, oldest first by name
-    sent/          samples the hub acknowledged, 48 hours of them, sent again to a hub that lost them
-    rejected/      the last samples that the hub refused for good
-    agent.lock     one agent per folder, and whether it ended cleanly
-    agent.stop     make this file to end the agent cleanly where there are no signals
-    agent.log      rotated by size
-
+It keeps what it needs beside config.json or in `state_dir`, readable by its owner only; docs/agent.md lists the files.
 A hub can change the options marked `remote` within their bounds and nothing else; nothing it sends is ever executed.
 """
 
@@ -38,6 +28,7 @@ import queue
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -73,7 +64,7 @@ def utc_now() -> datetime.datetime:
 
 def iso(moment: datetime.datetime) -> str:
     """A moment as the hub writes and reads it, `2026-11-22T10:00:00.123Z`."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 def from_iso(text: str) -> datetime.datetime:
@@ -149,6 +140,7 @@ OPTIONS = (
 )
 BY_KEY = {option.key: option for option in OPTIONS}
 IDENTITY = ("server_id", "api_key", "export_key")  # what registration gives
+_private = functools.partial(os.open, mode=0o600)  # opens a file as open() does, for its owner alone
 TEXT_MAX = 4096  # longest text of an option that names no limit of its own
 
 
@@ -241,10 +233,6 @@ def read_object(path: str) -> dict:
     return content
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
 def write_atomic(path: str, data: bytes) -> None:
     """Replace a file as a whole, 0600: after a power cut it holds the old or the new content, never half of it."""
     temporary = f"{path}.tmp"
@@ -302,10 +290,11 @@ class Config:
         self.path = os.path.realpath(path)
         self._lock = threading.RLock()
         self._unsaved: dict = {}
-        self._complaint = ""
+        self._complaint, self._taken_up = "", ""
         self.now = in_force({})
         given = read_object(self.path)
         self._existed, self._state_dir = bool(given), given.get("state_dir", "")
+        self._identity_path = self.file(os.path.join(str(self._state_dir), "identity.json"))
         self._load(given)
         self.unknown_keys = sorted(set(given) - set(BY_KEY))
 
@@ -323,6 +312,9 @@ class Config:
     def reload(self) -> None:
         """Take up what changed on disk; a broken file is one log line and changes nothing."""
         with self._lock:
+            found = read_text(self.path, "") + read_text(self._identity_path, "")
+            if found == self._taken_up and not (self._unsaved or self._complaint):
+                return
             try:
                 given = self._given()
                 lost = self._unsaved or self._lost_identity(given)
@@ -331,7 +323,7 @@ class Config:
                     self._unsaved = {}
                 else:
                     self._load(given)
-                self._complaint = ""
+                self._complaint, self._taken_up = "", found
             except (ConfigError, OSError) as error:
                 if str(error) != self._complaint:
                     log.error("The config is not usable, the last good one stays in force: %s", error)
@@ -351,7 +343,7 @@ class Config:
             given = self._given()
             in_force(dict(given, **changes))
             if given.get("state_dir"):
-                target, content = self._identity_path(given), self._identity(given)
+                target, content = self._identity_path, self._identity()
                 content.update({key: [value, given.get(key)] for key, value in changes.items()})
             else:
                 target, content = self.path, dict(given, **changes)
@@ -389,17 +381,14 @@ class Config:
         """The path of a file that the options name: relative to the config."""
         return os.path.join(os.path.dirname(self.path), name)
 
-    def _identity_path(self, given: dict) -> str:
-        return self.file(os.path.join(str(given["state_dir"]), "identity.json"))
-
-    def _identity(self, given: dict) -> dict:
-        content = read_object(self._identity_path(given))
+    def _identity(self) -> dict:
+        content = read_object(self._identity_path)
         return {key: pair for key, pair in content.items() if isinstance(pair, list) and len(pair) == 2}
 
     def _learned(self, given: dict) -> dict:
         if not given.get("state_dir"):
             return {}
-        return {key: value for key, (value, over) in self._identity(given).items() if given.get(key) == over}
+        return {key: value for key, (value, over) in self._identity().items() if given.get(key) == over}
 
 
 class LogFile(logging.Handler):
@@ -456,12 +445,13 @@ class OneLine(logging.Formatter):
 # ---------------------------------------------------------------------------------------------------------- collect
 
 CGROUP = "/sys/fs/cgroup"
-BLOCK, DISKSTATS, MEMINFO = "/sys/block", "/proc/diskstats", "/proc/meminfo"
+BLOCK, DISKSTATS, MEMINFO, MOUNTS = "/sys/block", "/proc/diskstats", "/proc/meminfo", "/proc/self/mounts"
 COLLECTOR_SECONDS = 10  # a subject that takes longer is reported as late and the sample goes without it
 MOUNT_SECONDS = 3       # a dead network mount never answers,
 MOUNTS_SECONDS = 6      # and there may be many: the last one tried still ends within COLLECTOR_SECONDS
 PRIME_SECONDS = 0.5     # the first sample needs two readings of the CPU; later ones use the last cycle's
 SKIPPED_FILE_SYSTEMS = {"squashfs", "iso9660", "udf", "erofs", "cramfs", "autofs", ""}  # always full, or no medium
+STAT_FILES_MAX = 256    # kept open; the kernel holds 4 KiB for each
 SECTOR_BYTES = 512      # what /proc/diskstats counts in, whatever the disk's own sectors are
 SUBJECTS_MAX = {"disks": 256, "services": 2000}  # what a hub takes in one sample,
 ERRORS_MAX = 50                                  # and of complaints about it
@@ -530,6 +520,7 @@ class Machine:
         self.cpu_times = psutil.cpu_times()
         self.quota_use: tuple | None = None
         self.processes: dict = {}
+        self.stat_files = StatFiles()
         self.processes_at = 0.0
         self.memory_total = 0
         self.network = Rates()
@@ -585,9 +576,14 @@ def read_text(path: str, default: str | None = None) -> str:
 
 
 def read_bytes(path: str) -> bytes:
-    """A whole file."""
-    with open(path, "rb", buffering=0) as file:
-        return file.read()
+    """A whole file. For small files of the kernel open() costs more than the reading."""
+    handle, parts = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), [b" "]
+    try:
+        while parts[-1]:
+            parts.append(os.read(handle, 65536))
+    finally:
+        os.close(handle)
+    return b"".join(parts[1:])
 
 
 def collect_cpu(machine: Machine, options, errors: dict) -> dict:
@@ -609,9 +605,9 @@ def summed(cores: list):
 
 def busy_percent(before, after) -> float:
     """Share of the time between two readings of psutil's cpu_times that was neither idle nor waiting for disks."""
-    steps = {name: max(0.0, getattr(after, name) - getattr(before, name)) for name in after._fields}
-    total = sum(steps.values()) - steps.get("guest", 0) - steps.get("guest_nice", 0)  # guest time is in user time, too
-    idle = steps["idle"] + steps.get("iowait", 0)
+    steps = type(after)(*(max(0.0, new - old) for new, old in zip(after, before)))
+    total = sum(steps) - getattr(steps, "guest", 0) - getattr(steps, "guest_nice", 0)  # guest time is in user time, too
+    idle = steps.idle + getattr(steps, "iowait", 0)
     return round(min(100.0, max(0.0, 100 * (total - idle) / total)), 1) if total > 0 else 0.0
 
 
@@ -671,7 +667,8 @@ def cgroup_memory(total: int) -> tuple:
 
 def collect_swap(machine: Machine, options, errors: dict) -> dict:
     """Swap space; all zero where there is none."""
-    total, used, percent = swap_linux(read_text(MEMINFO)) if os.path.exists(MEMINFO) else swap_psutil()
+    known = psutil.swap_memory() if not os.path.exists(MEMINFO) else None
+    total, used, percent = (known.total, known.used, known.percent) if known else swap_linux(read_text(MEMINFO))
     return {"swap_total": total, "swap_used": used, "swap_percent": percent}
 
 
@@ -681,12 +678,6 @@ def swap_linux(text: str) -> tuple:
     total = 1024 * int(found.get("SwapTotal", 0))
     used = total - 1024 * int(found.get("SwapFree", 0))
     return total, used, round(100 * used / total, 1) if total else 0.0
-
-
-def swap_psutil() -> tuple:
-    """The same for other systems."""
-    swap = psutil.swap_memory()
-    return swap.total, swap.used, swap.percent
 
 
 def collect_system(machine: Machine, options, errors: dict) -> dict:
@@ -712,7 +703,8 @@ def boot_id() -> str:
 def collect_disks(machine: Machine, options, errors: dict) -> dict:
     """Every local file system once, and the listed others; one that does not answer is said and left out."""
     rows, until = [], time.monotonic() + MOUNTS_SECONDS
-    for part in mounts(options):
+    table = read_text(MOUNTS, str(until))  # where there is none, nothing is known to be still the same
+    for part in mounts(table, tuple(options.include_mounts), tuple(options.skip_mounts)):
         try:
             if time.monotonic() > until:
                 raise TimeoutError("not looked at, the others took too long")
@@ -725,16 +717,17 @@ def collect_disks(machine: Machine, options, errors: dict) -> dict:
     return {"disks": rows[:SUBJECTS_MAX["disks"]]}
 
 
-def mounts(options) -> list:
-    """The partitions to look at: each device at its shortest mount point, because bind mounts repeat it."""
+@functools.lru_cache(maxsize=1)
+def mounts(table: str, included: tuple, skipped: tuple) -> list:
+    """The partitions in the kernel's table: each device at its shortest mount point, because bind mounts repeat it."""
     found = [part for part in psutil.disk_partitions(all=False)
              if part.fstype.lower() not in SKIPPED_FILE_SYSTEMS and "cdrom" not in part.opts]
-    wanted = {os.path.abspath(os.sep), *options.include_mounts} - {part.mountpoint for part in found}
+    wanted = {os.path.abspath(os.sep), *included} - {part.mountpoint for part in found}
     if wanted:  # the root of a container is no device; network mounts are taken when listed
         found += [part for part in psutil.disk_partitions(all=True) if part.mountpoint in wanted]
     once: dict = {}
     for part in sorted(found, key=lambda part: len(part.mountpoint)):
-        if not any(fnmatch.fnmatchcase(part.mountpoint, pattern) for pattern in options.skip_mounts):
+        if not any(fnmatch.fnmatchcase(part.mountpoint, pattern) for pattern in skipped):
             once.setdefault(part.device if part.device.startswith("/dev/") else part.mountpoint, part)
     return list(once.values())
 
@@ -764,7 +757,10 @@ def collect_network(machine: Machine, options, errors: dict) -> dict:
 
 def collect_disk_io(machine: Machine, options, errors: dict) -> dict:
     """Disk traffic a second since the last cycle."""
-    counters = disk_counters_linux() if os.path.exists(DISKSTATS) else disk_counters_psutil()
+    if os.path.exists(DISKSTATS):
+        return {"disk_io_rate": machine.disk_io.take(disk_counters_linux(), DISK_RATES)}
+    total = psutil.disk_io_counters(perdisk=False, nowrap=False)
+    counters = {"all": (total.read_bytes, total.write_bytes, total.read_count, total.write_count)} if total else {}
     return {"disk_io_rate": machine.disk_io.take(counters, DISK_RATES)}
 
 
@@ -782,22 +778,16 @@ def disks_among(names: tuple) -> list:
     return [name for name in whole if os.path.exists(f"{BLOCK}/{name.replace('/', '!')}/device")] or whole
 
 
-def disk_counters_psutil() -> dict:
-    """The sum of all disks, as other systems have it."""
-    total = psutil.disk_io_counters(perdisk=False, nowrap=False)
-    return {"all": (total.read_bytes, total.write_bytes, total.read_count, total.write_count)} if total else {}
-
-
 def collect_processes(machine: Machine, options, errors: dict) -> list:
     """The top processes by CPU since the last cycle and by memory: a cheap look at all, a full one at the chosen."""
     now = time.monotonic()
     user_name.cache_clear()
-    scan, facts = process_source()
-    rows, elapsed = list(scan()), now - machine.processes_at
-    before, machine.processes_at = machine.processes, now
-    machine.processes = {row.pid: (row.started, row.cpu_seconds) for row in rows}
-    cpu = {row.pid: cpu_share(row, before, elapsed) for row in rows}
-    chosen = sorted(pick(rows, cpu, options.top_processes_count), key=lambda row: (-cpu[row.pid], -row.rss))
+    scan, facts = process_source(machine)
+    before, elapsed = machine.processes, now - machine.processes_at
+    machine.processes, machine.processes_at = {row.pid: row for row in scan()}, now
+    cpu = {pid: cpu_share(row, before, elapsed) for pid, row in machine.processes.items()}
+    chosen = pick(machine.processes.values(), cpu, options.top_processes_count)
+    chosen.sort(key=lambda row: (-cpu[row.pid], -row.rss))
     memory = machine.memory_total or psutil.virtual_memory().total
     described = ((seen, facts(seen)) for seen in chosen)
     return [process_row(seen, cpu[seen.pid], memory, *known) for seen, known in described if known]
@@ -805,13 +795,14 @@ def collect_processes(machine: Machine, options, errors: dict) -> list:
 
 def cpu_share(row: Seen, before: dict, elapsed: float) -> float:
     """Percent of one core since the last cycle. A process that was not there then has used all its time since."""
-    if not before or elapsed <= 0:
+    then = before.get(row.pid)
+    if then is row or not before or elapsed <= 0:
         return 0.0
-    started, seconds = before.get(row.pid, (None, 0.0))
-    return max(0.0, 100 * (row.cpu_seconds - (seconds if started == row.started else 0.0)) / elapsed)
+    seconds = then.cpu_seconds if then and then.started == row.started else 0.0
+    return max(0.0, 100 * (row.cpu_seconds - seconds) / elapsed)
 
 
-def pick(rows: list, cpu: dict, count: int) -> list:
+def pick(rows, cpu: dict, count: int) -> list:
     """`count` rows in total, in turn from the list by CPU and the list by memory, none twice."""
     by_cpu = heapq.nlargest(count, rows, key=lambda row: (cpu[row.pid], row.rss))
     by_memory = heapq.nlargest(count, rows, key=lambda row: (row.rss, cpu[row.pid]))
@@ -819,22 +810,39 @@ def pick(rows: list, cpu: dict, count: int) -> list:
     return list(chosen)[:count]
 
 
-def scan_linux():
-    """One read of /proc/PID/stat each: a tenth of what psutil's attributes cost."""
-    tick, page = 1 / os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
+class StatFiles:
+    """/proc/PID/stat of all, a tenth of psutil's cost: a line that changed is parsed, a file kept open is one call."""
+
+    def __init__(self) -> None:
+        self._lines: dict = {}  # number of the process as text -> (its line, what that says)
+        self._files: dict = {}  # number of the process as text -> the file, open
+
+    def scan(self) -> list:
+        """Every process that this user may see."""
+        tick, page = 1 / os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+        room = min(STAT_FILES_MAX, os.sysconf("SC_OPEN_MAX") // 4)
+        before, self._lines = self._lines, {}
+        for entry in filter(str.isdigit, os.listdir("/proc")):
             try:
-                handle = os.open(f"/proc/{entry}/stat", os.O_RDONLY)
+                line = self._line(entry, room)
             except OSError:
                 continue  # ended since the listing, or hidden from this user
+            known = before.get(entry)
+            self._lines[entry] = known if known and known[0] == line else (line, parse_stat(line, tick, page))
+        for entry in self._files.keys() - self._lines:
+            os.close(self._files.pop(entry))
+        return [seen for _, seen in self._lines.values()]
+
+    def _line(self, entry: str, room: int) -> bytes:
+        if entry in self._files:
             try:
-                line = os.read(handle, 2048)
-            except OSError:
-                continue
-            finally:
-                os.close(handle)
-            yield parse_stat(line, tick, page)
+                return os.pread(self._files[entry], 2048, 0)
+            except ProcessLookupError:  # it ended, and another process may have its number now
+                os.close(self._files.pop(entry))
+        if len(self._files) >= room:
+            return read_bytes(f"/proc/{entry}/stat")
+        self._files[entry] = os.open(f"/proc/{entry}/stat", os.O_RDONLY)
+        return os.pread(self._files[entry], 2048, 0)
 
 
 def parse_stat(line: bytes, tick: float, page: int) -> Seen:
@@ -893,9 +901,9 @@ def facts_psutil(seen: Seen) -> tuple | None:
     return info["name"], info["status"], info["username"]
 
 
-def process_source() -> tuple:
+def process_source(machine: Machine) -> tuple:
     """(scan, facts): how to look at all processes cheaply, and closer at a few."""
-    return (scan_linux, facts_linux) if os.path.exists("/proc/self/stat") else (scan_psutil, facts_psutil)
+    return (machine.stat_files.scan, facts_linux) if os.path.exists("/proc/self/stat") else (scan_psutil, facts_psutil)
 
 
 def process_row(seen: Seen, cpu_percent: float, memory_total: int, name, state, user) -> dict:
@@ -938,6 +946,7 @@ class Live:
         self._frequency: tuple = (None, -math.inf)
         self._failed: set = set()
         self._counts_cost = 0.0
+        self._links: tuple = (0, -math.inf)
         self._subjects = (  # what it is called, who finds it, and what of that a live sample shows
             ("cpu", self._cpu, ("cpu_percent", "cpu_per_core", "cpu_freq_mhz")),
             ("memory", self._memory, ("memory_percent", "memory_used", "memory_available")),
@@ -970,7 +979,11 @@ class Live:
         if kilohertz.isdigit():
             return round(int(kilohertz) / 1000)
         if time.monotonic() - self._frequency[1] > MINUTE:  # psutil reads a file per core, or all of /proc/cpuinfo
-            self._frequency = (cpu_frequency(), time.monotonic())
+            try:
+                frequency = psutil.cpu_freq()
+            except (OSError, AttributeError, NotImplementedError, RuntimeError):
+                frequency = None  # the system does not tell
+            self._frequency = (round(frequency.current) if frequency else None, time.monotonic())
         return self._frequency[0]
 
     @staticmethod
@@ -980,27 +993,26 @@ class Live:
 
     def _counts(self, *_) -> dict:
         if os.path.exists("/proc/loadavg"):
-            return counts_linux()
+            return {"process_count": self._process_count(),
+                    "thread_count": int(read_text("/proc/loadavg").split()[3].split("/")[1]),
+                    "handle_count": int(read_text("/proc/sys/fs/file-nr").split()[0])}
         started = time.monotonic()
         counts = counts_psutil(each=self._counts_cost < 0.1)  # a walk over all processes, when it is quick here
         self._counts_cost = max(self._counts_cost, time.monotonic() - started)
         return counts
 
-
-def cpu_frequency() -> int | None:
-    """The current frequency in MHz where the system tells."""
-    try:
-        frequency = psutil.cpu_freq()
-    except (OSError, AttributeError, NotImplementedError, RuntimeError):
-        return None
-    return round(frequency.current) if frequency else None
-
-
-def counts_linux() -> dict:
-    """Processes, kernel-wide threads (/proc/loadavg) and open file handles (/proc/sys/fs/file-nr)."""
-    return {"process_count": sum(entry.isdigit() for entry in os.listdir("/proc")),
-            "thread_count": int(read_text("/proc/loadavg").split()[3].split("/")[1]),
-            "handle_count": int(read_text("/proc/sys/fs/file-nr").split()[0])}
+    def _process_count(self) -> int:
+        """/proc has a link for each process and for each of its other folders; once a minute it is seen if it does."""
+        links, until = self._links
+        if links and time.monotonic() < until:
+            return os.stat("/proc").st_nlink - links
+        names = os.listdir("/proc")
+        others = [name for name in names if not name.isdigit()]
+        if time.monotonic() >= until:  # in a container they do not add up: those outside have links, too
+            links = 2 + sum(stat.S_ISDIR(os.lstat(f"/proc/{name}").st_mode) for name in others)
+            fits = os.stat("/proc").st_nlink == links + len(names) - len(others)
+            self._links = links if fits else 0, time.monotonic() + MINUTE
+        return len(names) - len(others)
 
 
 def counts_psutil(each: bool) -> dict:
@@ -1046,6 +1058,7 @@ CHILD_SECONDS = 8
 CHILD_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": "0"}
 SHOWN = "Id,Description,LoadState,ActiveState,SubState,UnitFileState,MainPID,NRestarts,Result"
 NAMES_PER_CALL = 200
+UNITS = ".service", ".socket", ".timer", ".mount", ".target"
 REFRESH_SECONDS = 3600
 LIVELY = {"activating", "deactivating", "reloading", "failed"}  # these states hide restarts: look again each cycle
 
@@ -1055,6 +1068,8 @@ WINDOWS_STATES = {"running": "running", "stopped": "stopped", "start_pending": "
                   "continue_pending": "starting", "pause_pending": "paused", "paused": "paused"}
 OPENRC_STATES = {"started": "running", "stopped": "stopped", "crashed": "failed", "starting": "starting",
                  "stopping": "stopped", "inactive": "starting", "unsupervised": "failed"}
+RC_LINE = r"^\s*(?P<name>\S+)\s+\[\s*(?P<state>\w+)"
+SERVICE_LINE = r"^\s*\[\s*(?P<state>[+?-])\s*\]\s+(?P<name>\S+)"
 SYSV_STATES = {"+": "running", "-": "stopped", "?": "unknown"}
 
 
@@ -1098,13 +1113,14 @@ class Systemd:
     def rows(self, listed: list) -> list:
         """The listed services in their order, or every loaded one by name."""
         if listed:
-            return [row for _, row in self._show([unit_name(name) for name in listed], listed)]
+            units = [name if name.endswith(UNITS) else f"{name}.service" for name in listed]
+            return [row for _, row in self._show(units, listed)]
         states = parse_units(run_child([first_present(SYSTEMCTL), "list-units", "--type=service", "--all", "--full",
                                         "--plain", "--no-legend", "--no-pager"]))
         if time.monotonic() - self._refreshed_at > REFRESH_SECONDS:
             self._refreshed_at, self._shown = time.monotonic(), {}
         changed = [unit for unit, state in states.items() if self._is_stale(unit, state)]
-        shown = self._show(changed, [bare_name(unit) for unit in changed])
+        shown = self._show(changed, [re.sub(r"\.service$", "", unit) for unit in changed])
         self._shown.update((unit, (states[unit], row)) for unit, row in shown)
         self._shown = {unit: self._shown[unit] for unit in sorted(states) if unit in self._shown}
         return [row for _, row in self._shown.values()]
@@ -1140,16 +1156,6 @@ def shown_alone(unit: str, name: str) -> dict:
     except (OSError, ValueError):
         return service_row(name, "unknown")
     return systemd_row(name, facts)
-
-
-def unit_name(name: str) -> str:
-    """`nginx` as systemd calls it."""
-    return name if name.endswith((".service", ".socket", ".timer", ".mount", ".target")) else f"{name}.service"
-
-
-def bare_name(unit: str) -> str:
-    """`nginx.service` as people call it."""
-    return unit[:-len(".service")] if unit.endswith(".service") else unit
 
 
 def parse_units(text: str) -> dict:
@@ -1211,30 +1217,21 @@ def windows_row(name: str, find) -> dict:
                        display_name=facts.get("display_name"), start_type=facts.get("start_type"))
 
 
-def services_openrc(machine: Machine, listed: list) -> list:
-    """Rows of `rc-status --servicelist`."""
-    return named_states(run_child([first_present(RC_STATUS), "--servicelist", "--nocolor"]),
-                        re.compile(r"^\s*(?P<name>\S+)\s+\[\s*(?P<state>\w+)", re.M), OPENRC_STATES, listed)
-
-
-def services_sysv(machine: Machine, listed: list) -> list:
-    """Rows of `service --status-all`; scripts that can not tell their state are unknown."""
-    return named_states(run_child([first_present(SERVICE), "--status-all"]),
-                        re.compile(r"^\s*\[\s*(?P<state>[+?-])\s*\]\s+(?P<name>\S+)", re.M), SYSV_STATES, listed)
-
-
-def named_states(text: str, line: re.Pattern, words: dict, listed: list) -> list:
-    """Rows from a listing of names and states."""
-    states = {found["name"]: words.get(found["state"], "unknown") for found in line.finditer(text)}
+def services_listed(programs: tuple, arguments: str, line: str, words: dict, machine: Machine, listed: list) -> list:
+    """Rows of a program that prints a name and a state in each line; scripts that can not tell theirs are unknown."""
+    text = run_child([first_present(programs), *arguments.split()])
+    states = {found["name"]: words.get(found["state"], "unknown") for found in re.finditer(line, text, re.M)}
     return [service_row(name, states.get(name, "unknown")) for name in listed or sorted(states)]
 
 
 SERVICE_SOURCES = (  # the first one present is asked
     (lambda: hasattr(psutil, "win_service_iter"), services_windows),
     (Systemd.present, lambda machine, listed: machine.systemd.rows(listed)),
-    (lambda: first_present(("/run/openrc", "/lib/rc/init.d")) and first_present(RC_STATUS), services_openrc),
+    (lambda: first_present(("/run/openrc", "/lib/rc/init.d")) and first_present(RC_STATUS),
+     functools.partial(services_listed, RC_STATUS, "--servicelist --nocolor", RC_LINE, OPENRC_STATES)),
     # a classic init as process 1: a container's first program is something else, and scripts alone say nothing
-    (lambda: read_text("/proc/1/comm", "").strip() == "init" and first_present(SERVICE), services_sysv),
+    (lambda: read_text("/proc/1/comm", "").strip() == "init" and first_present(SERVICE),
+     functools.partial(services_listed, SERVICE, "--status-all", SERVICE_LINE, SYSV_STATES)),
 )
 
 
@@ -1248,6 +1245,7 @@ PAYLOAD_MAX = 16 * 1024 * 1024     # nothing the agent wrote unpacks to more
 BATCH_MAX, BATCH_BYTES = 100, 4 * 1024 * 1024  # what a hub takes in one batch, unpacked
 
 
+@functools.lru_cache(maxsize=1)  # a sample is packed for the disk, and a moment later the same for the hub
 def packed(data: bytes) -> bytes:
     """`data` as gzip."""
     packer = zlib.compressobj(6, zlib.DEFLATED, 31)
@@ -1900,7 +1898,7 @@ def exchange_settings(hub: Hub, config: Config) -> None:
 
 # ------------------------------------------------------------------------------------------------------------ loops
 
-WATCH_SECONDS = 1      # how often the main thread looks at late requests and the stop file
+WATCH_SECONDS = 2 if os.name == "posix" else 0.5  # between looks at late requests and the stop file, Windows' signal
 STOP_SECONDS = 1.5     # what the threads get to finish; what they hold is on disk
 LIVE_KEPT = 60         # live samples kept in memory while the hub is away
 BEAT_MINUTES = 5

@@ -63,7 +63,7 @@ def test_both_looks_at_a_process_agree(tmp_path, program):
         child.stdout.readline()
         while psutil.Process(child.pid).status() != psutil.STATUS_SLEEPING:
             threading.Event().wait(0.01)
-        cheap = {row.pid: row for row in smon_agent.scan_linux()}
+        cheap = {row.pid: row for row in smon_agent.StatFiles().scan()}
         full = {row.pid: row for row in smon_agent.scan_psutil()}
         assert {os.getpid(), child.pid, 1} <= set(cheap) & set(full)
         quick, slow = cheap[child.pid], full[child.pid]
@@ -133,10 +133,10 @@ def test_an_idle_machine_shows_its_large_processes():
 
 
 @pytest.mark.parametrize("before, percent", [
-    ({}, 0.0),                      # the first look has nothing to compare with
-    ({7: (1, 2.0)}, 30.0),          # 3 of 10 seconds
-    ({7: (999, 4.0)}, 50.0),        # another process had that id
-    ({8: (1, 2.0)}, 50.0),          # it began since the last look
+    ({}, 0.0),                                     # the first look has nothing to compare with
+    ({7: smon_agent.Seen(7, 1, 2.0, 0)}, 30.0),    # 3 of 10 seconds
+    ({7: smon_agent.Seen(7, 999, 4.0, 0)}, 50.0),  # another process had that id
+    ({8: smon_agent.Seen(8, 1, 2.0, 0)}, 50.0),    # it began since the last look
 ])
 def test_cpu_of_a_process_is_counted_since_the_last_cycle(before, percent):
     assert smon_agent.cpu_share(smon_agent.Seen(7, 1, 5.0, 0), before, 10.0) == pytest.approx(percent)
@@ -151,7 +151,7 @@ def test_a_process_that_ended_between_the_looks_is_left_out(machine, options, mo
     child.wait()
     ended = smon_agent.Seen(child.pid, 0, 0.0, 0, b"ended-long-before", b"S")
     assert facts(ended) is None
-    monkeypatch.setattr(smon_agent, "process_source", lambda: (lambda: [ended], facts))
+    monkeypatch.setattr(smon_agent, "process_source", lambda machine: (lambda: [ended], facts))
     assert smon_agent.collect_processes(machine, options, {}) == []
 
 
@@ -219,6 +219,7 @@ def test_what_is_switched_off_is_not_looked_at(machine, options):
 
 def test_a_machine_without_disks_or_interfaces_has_a_sample(machine, options, fake_psutil, monkeypatch):
     monkeypatch.setattr(smon_agent, "DISKSTATS", "/nowhere/diskstats")
+    monkeypatch.setattr(smon_agent, "MOUNTS", "/nowhere/mounts")
     fake_psutil(disk_io_counters=lambda **_: None, net_io_counters=lambda **_: {}, disk_partitions=lambda all: [])
     sample, errors = machine.collect(options)
     assert sample["metrics"]["disks"] == [] and sample["metrics"]["network"] == {}
@@ -229,12 +230,18 @@ def test_a_machine_without_disks_or_interfaces_has_a_sample(machine, options, fa
 # disks
 
 @pytest.fixture
-def partitions(fake_psutil, monkeypatch):
+def partitions(fake_psutil, monkeypatch, tmp_path):
+    """What is mounted, with a table of the kernel's that says no more than how often that changed."""
+    monkeypatch.setattr(smon_agent, "MOUNTS", str(tmp_path / "mounts"))
     monkeypatch.setattr(smon_agent, "disk_row", lambda part: {"mountpoint": part.mountpoint})
 
     def mounted(local, everything=()):
+        with open(tmp_path / "mounts", "a", encoding="ascii") as table:
+            table.write("changed\n")
+        smon_agent.mounts.cache_clear()
         fake_psutil(disk_partitions=lambda all: list(everything) if all else local)
-    return mounted
+    yield mounted
+    smon_agent.mounts.cache_clear()
 
 
 def mountpoints(machine, options, errors=None):
@@ -260,6 +267,27 @@ def test_the_root_of_a_container_is_shown_though_it_is_no_device(machine, option
     local = [Part("/dev/sda1", "/etc/hosts", "ext4", "rw")]
     partitions(local, local + [Part("overlay", "/", "overlay", "rw"), Part("proc", "/proc", "proc", "rw")])
     assert mountpoints(machine, options)[0] == "/"
+
+
+def test_mounts_are_sorted_out_again_only_when_the_kernels_table_is_another(machine, options, partitions, fake_psutil,
+                                                                            tmp_path):
+    partitions([Part("/dev/sda1", "/", "ext4", "rw")])
+    assert mountpoints(machine, options) == ["/"]
+    fake_psutil(disk_partitions=lambda all: [Part("/dev/sda1", "/", "ext4", "rw"), Part("/dev/b", "/b", "ext4", "rw")])
+    assert mountpoints(machine, options) == ["/"]
+    (tmp_path / "mounts").write_text("another")
+    assert mountpoints(machine, options) == ["/", "/b"]
+    options.skip_mounts = ["/b"]
+    assert mountpoints(machine, options) == ["/"]
+
+
+def test_without_a_table_of_the_kernels_mounts_are_sorted_out_each_time(machine, options, partitions, tmp_path,
+                                                                        fake_psutil):
+    partitions([Part("/dev/sda1", "/", "ext4", "rw")])
+    (tmp_path / "mounts").unlink()
+    assert mountpoints(machine, options) == ["/"]
+    fake_psutil(disk_partitions=lambda all: [Part("/dev/sda1", "/", "ext4", "rw"), Part("/dev/b", "/b", "ext4", "rw")])
+    assert mountpoints(machine, options) == ["/", "/b"]
 
 
 def test_a_dead_mount_is_one_sentence_and_spares_the_others(machine, options, partitions, monkeypatch):
@@ -370,9 +398,11 @@ def test_swap_is_what_the_kernel_says(text, space):
     assert smon_agent.swap_linux(text) == space
 
 
-def test_both_ways_to_swap_agree():
+def test_both_ways_to_swap_agree(monkeypatch):
     total = psutil.swap_memory().total
-    assert smon_agent.collect_swap(None, None, {})["swap_total"] == smon_agent.swap_psutil()[0] == total
+    assert smon_agent.collect_swap(None, None, {})["swap_total"] == total
+    monkeypatch.setattr(smon_agent, "MEMINFO", "/nowhere/meminfo")
+    assert smon_agent.collect_swap(None, None, {})["swap_total"] == total
 
 
 def test_the_cores_together_are_the_machine():
@@ -450,7 +480,7 @@ def test_a_live_sample_lacks_only_what_fails(monkeypatch):
     def broken(*_):
         raise OSError(2, "No such file or directory")
     monkeypatch.setattr(smon_agent, "swap_linux", broken)
-    monkeypatch.setattr(smon_agent, "swap_psutil", broken)
+    monkeypatch.setattr(psutil, "swap_memory", broken)
     assert set(live.sample(30)) == LIVE_FIELDS - {"swap_percent", "swap_used"}
 
 

@@ -73,8 +73,8 @@ def test_each_of_a_thousand_processes_is_seen(machine, options, crowd):
 
 def test_the_busy_and_the_large_one_stand_out_of_a_thousand(machine, options, crowd, monkeypatch):
     """Among the thousand alone, because nobody knows what else runs on this machine."""
-    scan, facts = smon_agent.process_source()
-    monkeypatch.setattr(smon_agent, "process_source", lambda: (
+    scan, facts = smon_agent.process_source(machine)
+    monkeypatch.setattr(smon_agent, "process_source", lambda machine: (
         lambda: (row for row in scan() if row.pid in crowd.pids), facts))
     options.top_processes_count = 2
     busy = psutil.Process(crowd.busy)

@@ -140,6 +140,30 @@ def test_every_option_takes_effect_without_a_restart(start, fake_hub):
         until(lambda: (agent.directory / "other.log").exists(), "The other log file")
 
 
+def test_a_config_that_did_not_change_is_not_looked_through_again(config, monkeypatch, tmp_path):
+    loaded = config({"state_dir": "state"})
+    looked = []
+    real = smon_agent.in_force
+    monkeypatch.setattr(smon_agent, "in_force", lambda given: looked.append(given) or real(given))
+    loaded.learn({"live_enabled": True})  # this is in another file, because there is a state_dir
+    loaded.reload()
+    before = len(looked)
+    loaded.reload()
+    assert (len(looked), loaded.now.live_enabled) == (before, True)
+    (tmp_path / "state" / "identity.json").write_text('{"live_enabled": [false, null]}')
+    loaded.reload()
+    assert loaded.now.live_enabled is False
+
+
+def test_a_file_that_breaks_again_is_said_again(config, monkeypatch):
+    loaded, said = config({}), []
+    monkeypatch.setattr(smon_agent.log, "error", lambda text, *words: said.append(text % words))
+    for content in (b"{}", b"{", b"{", b"{}", b"{"):
+        smon_agent.write_atomic(loaded.path, content)
+        loaded.reload()
+    assert len(said) == 2
+
+
 def test_an_option_of_sender_spool_and_log_takes_effect_at_the_next_cycle(config, fake_hub, tmp_path):
     given = {"dashboard_url": fake_hub.url, "server_id": "s", "api_key": "smk_k"}
     logs = smon_agent.LogFile()

@@ -262,9 +262,10 @@ SYSV = """ [ + ]  cron
 def test_openrc_and_sysv_listings_are_read(machine, monkeypatch):
     monkeypatch.setattr(smon_agent, "first_present", lambda paths: paths[0])
     monkeypatch.setattr(smon_agent, "run_child", lambda arguments: OPENRC)
-    assert {row["service_name"]: row["status"] for row in smon_agent.services_openrc(machine, [])} == {
+    openrc, sysv = (rows for _, rows in smon_agent.SERVICE_SOURCES[-2:])
+    assert {row["service_name"]: row["status"] for row in openrc(machine, [])} == {
         "sshd": "running", "chronyd": "running", "crond": "stopped", "broken": "failed"}
     monkeypatch.setattr(smon_agent, "run_child", lambda arguments: SYSV)
-    assert [(row["service_name"], row["status"]) for row in smon_agent.services_sysv(machine, ["cron", "nosuch"])] == [
+    assert [(row["service_name"], row["status"]) for row in sysv(machine, ["cron", "nosuch"])] == [
         ("cron", "running"), ("nosuch", "unknown")]
-    assert [row["status"] for row in smon_agent.services_sysv(machine, [])] == ["stopped", "running", "unknown"]
+    assert [row["status"] for row in sysv(machine, [])] == ["stopped", "running", "unknown"]

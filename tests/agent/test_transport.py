@@ -204,6 +204,12 @@ def test_a_hub_that_told_its_time_gets_gzip(config, fake_hub, ten):
     assert gzip.decompress(smon_agent.packed(b"x")) == b"x" and len(fake_hub.samples) == 10
 
 
+def test_a_sample_is_packed_once_for_the_disk_and_for_the_hub():
+    sample = b'{"collected_at": "2026-11-22T10:00:00.000Z"}'
+    assert smon_agent.packed(bytes(bytearray(sample))) is smon_agent.packed(sample)
+    assert gzip.decompress(smon_agent.packed(sample + b" ")) == sample + b" "
+
+
 def test_a_connection_that_the_hub_closed_is_opened_again(config, fake_hub, ten):
     sender = sender_for(config, fake_hub, ten)
     hub = sender.hub

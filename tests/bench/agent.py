@@ -1,8 +1,8 @@
 """What the agent costs the machine it watches: CPU, memory, files and bytes, and other agents beside it.
 
-Real agent processes, each in a folder of its own, against a hub in this process. Cycles of a fraction of a second
-stand for cycles of minutes; near-live samples come at their real pace. Around them stand as many idle processes as a
-busier machine would have.
+Real agent processes, each in a folder of its own, against a hub in this process, started as the installed service
+starts them: as a module that was compiled beforehand. Cycles of a fraction of a second stand for cycles of minutes;
+near-live samples come at their real pace. Around them stand as many idle processes as a busier machine would have.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import py_compile
 import shutil
 import ssl
 import statistics
@@ -30,6 +29,8 @@ from tests.support import ROOT
 from tests.support.processes import ChildProcess, clean_environment, until
 
 PROGRAM = ROOT / "smon_agent.py"
+AS_SERVICE = ("-m", PROGRAM.stem)   # in the folder of the program, as install/systemd has it
+AS_SCRIPT = (PROGRAM.name,)
 CYCLES = 10            # in one run
 WARM_UP = 5            # cycles before the first run
 MINUTE_SECONDS = 0.04  # five such minutes between two cycles
@@ -58,7 +59,7 @@ class Agent:
     """A real agent, known to a hub of its own."""
 
     def __init__(self, plan: Plan, tls: Optional[ssl.SSLContext] = None, minute_seconds: float = REAL_MINUTE,
-                 wrapper: Sequence[str] = (), program: Path = PROGRAM, known: bool = True, **config: Any):
+                 wrapper: Sequence[str] = (), start: Sequence[str] = AS_SERVICE, known: bool = True, **config: Any):
         self.hub = FakeHub(tls)
         self.folder = fresh_folder(plan)
         options = dict({"dashboard_url": self.hub.url, "collection_interval_minutes": 5, "ping_enabled": False,
@@ -67,8 +68,8 @@ class Agent:
             options.update(server_id=SERVER_ID, api_key=API_KEY)
         path = self.folder / "config.json"
         path.write_text(json.dumps(options), encoding="ascii")
-        self.process = ChildProcess([*wrapper, sys.executable, str(program), str(path)],
-                                    self.folder / "output.log", {"SMON_MINUTE_SECONDS": str(minute_seconds)})
+        self.process = ChildProcess([*wrapper, sys.executable, *start, str(path)], self.folder / "output.log",
+                                    {"SMON_MINUTE_SECONDS": str(minute_seconds)}, installed(plan))
 
     def pass_cycles(self, count: int = CYCLES) -> int:
         """Let at least so many samples arrive; how many it were."""
@@ -166,11 +167,11 @@ def others(plan: Plan, there: int) -> None:
 
 
 def ways(plan: Plan, there: int) -> None:
-    """The same cycle under TLS, and of a program that need not be compiled at its start."""
-    tls, bytecode = tls_context(plan), compiled(plan)
-    how: Dict[str, Dict[str, Any]] = {"  compiled before": {"program": bytecode}}
+    """The same cycle under TLS, and of a script, which Python compiles at each start."""
+    tls = tls_context(plan)
+    how: Dict[str, Dict[str, Any]] = {"  as a script": {"start": AS_SCRIPT}}
     if tls:
-        how.update({"  over https": {"tls": tls}, "  both": {"tls": tls, "program": bytecode}})
+        how.update({"  over https": {"tls": tls}, "  both": {"tls": tls, "start": AS_SCRIPT}})
     else:
         print("  over https: not measured, openssl is not installed")
     for name, options in how.items():
@@ -178,11 +179,14 @@ def ways(plan: Plan, there: int) -> None:
         row(name, there, "%.1f" % cost.cpu_ms, "-", *size_cells(cost.size))
 
 
-def compiled(plan: Plan) -> Path:
-    """The agent as bytecode: what Python keeps of a module, and never of the script it is started with."""
-    path = plan.folder / "smon_agent.pyc"
-    py_compile.compile(str(PROGRAM), cfile=str(path), doraise=True)
-    return path
+def installed(plan: Plan) -> Path:
+    """A folder with the agent in it, compiled as install_service.py does it."""
+    folder = plan.folder / "programs"
+    if not folder.exists():
+        folder.mkdir()
+        shutil.copy(str(PROGRAM), str(folder))
+        subprocess.run([sys.executable, "-m", "compileall", "-q", "."], cwd=str(folder), check=True)
+    return folder
 
 
 def tls_context(plan: Plan) -> Optional[ssl.SSLContext]:
@@ -246,25 +250,26 @@ def sent_bytes(request: Request) -> int:
 def starts(plan: Plan, there: int) -> None:
     """From nothing to the command line read, and to the first word to the hub, with the first readings taken."""
     row("start", "CPU ms")
-    programs = PROGRAM, compiled(plan)
-    runs = [[run_ms(["-c", ""])] + [run_ms([str(program), "--version"]) for program in programs]
-            + [first_request_ms(plan, program) for program in programs] for _ in range(STARTS)]  # in turn
-    names = ("an empty Python", "--version", "  compiled before", "to the first request", "  compiled before")
+    ways_to_start = AS_SERVICE, AS_SCRIPT
+    runs = [[run_ms(plan, ["-c", ""])] + [run_ms(plan, [*start, "--version"]) for start in ways_to_start]
+            + [first_request_ms(plan, start) for start in ways_to_start] for _ in range(STARTS)]  # in turn
+    names = ("an empty Python", "--version", "  as a script", "to the first request", "  as a script")
     for name, column in zip(names, zip(*runs)):
         row(name, "%.0f" % statistics.median(column))
 
 
-def run_ms(arguments: List[str]) -> float:
+def run_ms(plan: Plan, arguments: List[str]) -> float:
     """CPU of a Python that ends by itself."""
-    process = subprocess.Popen([sys.executable] + arguments, stdout=subprocess.DEVNULL, env=clean_environment())
+    process = subprocess.Popen([sys.executable] + arguments, stdout=subprocess.DEVNULL, cwd=str(installed(plan)),
+                               env=clean_environment())
     usage = os.wait4(process.pid, 0)[2]
     process.returncode = 0  # it has been waited for
     return (usage.ru_utime + usage.ru_stime) * 1000
 
 
-def first_request_ms(plan: Plan, program: Path) -> float:
+def first_request_ms(plan: Plan, start: Sequence[str]) -> float:
     """CPU of a new agent until its registration arrives."""
-    with Agent(plan, program=program, known=False) as agent:
+    with Agent(plan, start=start, known=False) as agent:
         until(lambda: agent.hub.requests, "The registration")
         return costs.meter(agent.pid)() * 1000
 

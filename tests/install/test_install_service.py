@@ -110,6 +110,39 @@ def test_the_agent_is_what_is_installed_and_uninstalled_without_a_word(tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def started_as_the_service(folder, tmp_path):
+    """(what it says, where Python says it had the program from), by the unit's own words in its own folder."""
+    line = re.search(r"^ExecStart=(.*)", unit_of("agent", tmp_path).read_text(), re.MULTILINE)[1]
+    python, *words = line.split()
+    words[words.index("/etc/smon/agent.json")] = "--version"
+    done = subprocess.run([python, "-v", *words], cwd=str(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          universal_newlines=True, check=True)
+    found = re.search(r"code object from (.*smon_agent.*)", done.stderr)
+    return done.stdout.strip(), "compiled" if ".pyc" in found[1] else "source"
+
+
+def test_the_service_starts_what_was_compiled_at_the_installation(tmp_path):
+    image(tmp_path)
+    folder = tmp_path / "opt/smon/agent"
+    assert "\nWorkingDirectory=/opt/smon/agent\n" in unit_of("agent", tmp_path).read_text()
+    compiled = {path: path.stat().st_mtime_ns for path in folder.glob("__pycache__/smon_agent.*.pyc")}
+    said, source = started_as_the_service(folder, tmp_path)
+    assert (said, source, len(compiled)) == ("smon_agent 1.0.0", "compiled", 1)
+    image(tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in compiled} == compiled
+    image(tmp_path, "uninstall")
+    assert not folder.exists()
+
+
+def test_a_newer_file_copied_over_the_installed_one_is_what_starts(tmp_path):
+    image(tmp_path)
+    folder = tmp_path / "opt/smon/agent"
+    program = folder / "smon_agent.py"
+    program.write_text(program.read_text().replace('VERSION = "1.0.0"', 'VERSION = "1.0.1"'))
+    os.utime(str(program), (2e9, 2e9))
+    assert started_as_the_service(folder, tmp_path)[0] == "smon_agent 1.0.1"
+
+
 def test_a_second_installation_brings_programs_up_to_date_and_keeps_the_config(tmp_path):
     image(tmp_path, "--url", "http://one.example")
     before = sorted(path for path in tmp_path.rglob("*") if "__pycache__" not in path.parts)
