@@ -61,7 +61,7 @@ RULES = (
          "Inode usage of %(object)s is below its threshold of %(threshold)g%% again", "%"),
     Rule("swap", "Swap usage at %(value).1f%% (threshold: %(threshold)g%%) while memory is short",
          "Swap usage is below its threshold of %(threshold)g%% again, or memory is not short", "%", samples=2),
-    Rule("service", "Service %(object)s is %(detail)s", "Service %(object)s does its work again", samples=2),
+    Rule("service", "Service %(object)s: %(detail)s", "Service %(object)s does its work again", samples=2),
     Rule("restarts", "Service %(object)s restarted %(value)d times within %(detail)s",
          "Service %(object)s has stopped restarting"),
     Rule("reboot", "Restarted%(detail)s", "Up since its restart"),

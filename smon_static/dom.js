@@ -6,8 +6,8 @@ export const WHOLE = 200;
 const SVG = "http://www.w3.org/2000/svg";
 
 // Control characters (but for the line break of a note) and the marks that turn the direction of text: a name must not
-// be able to rewrite its neighbours.
-const UNSEEN = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+// be able to rewrite its neighbours. Joiners stay: scripts and emoji need them.
+const UNSEEN = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
 /** The text with every invisible or direction-changing character shown as a mark. */
 export function plain(text) {

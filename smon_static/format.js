@@ -127,6 +127,11 @@ export function moment(ms, nowMs) {
   return today ? clock(ms) : `${day(ms)} ${clock(ms)}`;
 }
 
+/** A sentence of the hub with its moments, which are UTC, as the viewer reads them. */
+export function local(sentence, nowMs) {
+  return sentence.replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, (iso) => moment(parse(iso), nowMs));
+}
+
 /** The whole truth for a tooltip: the viewer's time with its zone, and UTC. */
 export function full(ms) {
   if (!known(ms)) return "";

@@ -25,6 +25,7 @@ export function field(look) {
     el: h("div", { class: "field", "data-field": look.key, "data-form": look.kind || "text" },
       label, control, help, problem),
     key: look.key,
+    label: look.label,
     get: () => kind.value(kind.read(control)),
     dirty: () => kind.read(control) !== last,
     set(value) {
@@ -168,7 +169,7 @@ export function form({ label, looks, submit = "Save", send, done = () => {}, fre
     if (!(error instanceof ApiError)) throw error;
     const name = error.field || error.message.split(" ")[0];
     const at = parts.find((part) => part.key === name);
-    if (at) at.fail(error.message);
+    if (at) at.fail(error.message.replace(new RegExp(`^${at.key}\\b`), at.label));
     else write(problem, error.message);
   }
 

@@ -127,9 +127,10 @@ export function notice(title, sentence, { heading = "h2", actions = [] } = {}) {
 
 /** The page for an ApiError that repeating does not mend. */
 export function refusal(error) {
-  const title = error.status === 404 ? "No such server" : "The hub refused";
+  const unknown = error.status === 404;
+  const title = unknown ? "No such server" : "The hub refused";
   document.title = `${title} – smon`;
-  return notice(title, error.message,
+  return notice(title, unknown ? "It may have been removed, or the address is not whole." : error.message,
     { heading: "h1", actions: [h("a", { class: "button primary", href: "/" }, "All servers")] });
 }
 

@@ -9,6 +9,7 @@ from typing import Any, Optional
 from ..errors import HubError
 from .call import Call, File
 
+FOCUSED = " autofocus"
 FOR_EVER = "public, max-age=31536000, immutable"
 HTML = "text/html; charset=utf-8"
 
@@ -27,7 +28,8 @@ def login(hub: Hub, onward: str, name: str = "", wrong: Optional[HubError] = Non
     """
     form, title = ("login.html", "Log in") if hub.accounts.users else ("setup.html", "First account")
     page = _panel(hub, form, "login", title, next=_text(onward), name=_text(name),
-                  message=_text(wrong.sentence if wrong else ""))
+                  message=_text(wrong.sentence if wrong else ""), focus_name="" if name else FOCUSED,
+                  focus_password=FOCUSED if name else "")
     return File(HTML, page, status=wrong.status if wrong else 200)
 
 

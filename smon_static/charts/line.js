@@ -6,7 +6,7 @@ import { clock, day, moment, zoneMs } from "../format.js";
 import { surface, token } from "./canvas.js";
 import { clamp, decimate, gapLimit, nearest, roundUp, runs, summary, timeTicks, valueTicks } from "./scale.js";
 
-const LEFT = 52;           // the plot inside its canvas, in CSS pixels
+const LEFT = 68;           // the plot inside its canvas, in CSS pixels
 const RIGHT = 8;
 const TOP = 10;
 const BOTTOM = 24;

@@ -2,7 +2,7 @@
 // State in the query: state, sev (severity), q (text).
 
 import { attr, h, keyed, show, toggle, write } from "../dom.js";
-import { count, duration, full, moment, parse, percent } from "../format.js";
+import { count, duration, full, local, moment, parse, percent } from "../format.js";
 import { filled, formDialog } from "../forms.js";
 import { get, hubNow, refresh, send } from "../hub.js";
 import { age, badge, choice, setAge, stamp } from "../parts.js";
@@ -20,7 +20,7 @@ const SEVERITIES = [["", "Any severity"], ["critical", "Critical"], ["warning", 
 /** server: only this one's. usual: the state that is shown when the query names none. */
 export function alertList({ server = null, usual = "active" } = {}) {
   const chosen = new Set();  // ids
-  const bar = filterBar(usual, fill);
+  const bar = filterBar(usual, fill, !server);
   const many = h("div", { class: "chosen for-admin", hidden: true });
   const list = h("ul", { class: "alert-list", "aria-label": "Alerts" });
   const lines = keyed(list, { alert: { make: () => line({ choose, acknowledge, named: !server }) } });
@@ -99,11 +99,11 @@ const NOTHING = {
   all: "There has been no alert within the retention.",
 };
 
-function filterBar(usual, fill) {
+function filterBar(usual, fill, named) {
   const states = choice("State", STATES, (value) => query.set({ state: value === usual ? "" : value }));
   const severity = h("select", { "aria-label": "Severity", onchange: () => query.set({ sev: severity.value }) },
     SEVERITIES.map(([value, words]) => h("option", { value }, words)));
-  const search = h("input", { type: "search", class: "input search-alerts", placeholder: "Server or text",
+  const search = h("input", { type: "search", class: "input search-alerts", placeholder: named ? "Server or text" : "Text",
     "aria-label": "Filter alerts", oninput: () => query.set({ q: search.value }, { replace: true }) });
   query.listen(fill);
   const state = () => {
@@ -157,7 +157,8 @@ function line({ choose, acknowledge, named }) {
       write(name, alert.display_name || alert.hostname || "The hub");
       attr(name, "href", alert.server_id ? "/servers/" + encodeURIComponent(alert.server_id) : null);
       show(name, named);
-      write(message, alert.message);
+      write(message, local(alert.message, hubNow()));
+      attr(message, "title", alert.message);
       setAge(since, alert.timestamp);
       const words = over ? "Resolved" : alert.is_acknowledged ? "Acknowledged" : "";
       show(status, Boolean(words));

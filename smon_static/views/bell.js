@@ -1,9 +1,9 @@
 // The bell: what has been said and not been read yet, newest first.
 
 import { h, show, write } from "../dom.js";
-import { count } from "../format.js";
+import { count, local } from "../format.js";
 import { action } from "../forms.js";
-import { ApiError, get, send } from "../hub.js";
+import { ApiError, get, hubNow, send } from "../hub.js";
 import { age, badge, setAge } from "../parts.js";
 
 const PATH = "/api/dashboard/notifications";
@@ -56,7 +56,7 @@ function line(notification, mark) {
   read.classList.add("for-admin");
   return h("li", { class: "notice-line" },
     h("div", {}, state.el, name && h("a", { href: placeOf(notification) }, name), when),
-    h("p", {}, notification.message), read);
+    h("p", { title: notification.message }, local(notification.message, hubNow())), read);
 }
 
 function placeOf({ server_id: id }) {

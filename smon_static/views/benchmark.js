@@ -35,7 +35,7 @@ export function benchmark(onpick) {
 }
 
 function range({ key, name, tone, top, format }) {
-  const labels = [["min", "Lowest"], ["avg", "Average"], ["p95", "95%"], ["max", "Highest"]];
+  const labels = [["min", "Lowest"], ["avg", "Average"], ["p95", "p95"], ["max", "Highest"]];
   const values = labels.map(() => h("dd", {}));
   const spread = h("div", { class: "range-bar", "data-tone": tone, "aria-hidden": "true" });
   const el = h("div", { class: "range" }, h("h3", {}, name), spread,

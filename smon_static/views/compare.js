@@ -1,7 +1,7 @@
 // The compare view of the overview: CPU, memory and the worst disk of the servers that are shown, greatest first.
 
 import { WHOLE, attr, h, keyed, show, write } from "../dom.js";
-import { byName } from "../format.js";
+import { byName, count } from "../format.js";
 import { bar, panel } from "../parts.js";
 
 const SUBJECTS = [
@@ -13,12 +13,16 @@ const SUBJECTS = [
 /** draw(servers) like the grid; beyond WHOLE only the greatest of each subject are shown. */
 export function compare(root) {
   const columns = SUBJECTS.map(subject);
-  const el = h("div", { class: "compare" }, columns.map((column) => column.el));
+  const silent = h("p", { class: "muted compare-silent" });
+  const el = h("div", {}, h("div", { class: "compare" }, columns.map((column) => column.el)), silent);
   root.append(el);
   return {
     draw(servers) {
       const heard = servers.filter((server) => server.kind !== "offline");
       for (const column of columns) column.draw(heard);
+      const rest = servers.length - heard.length;
+      show(silent, rest > 0);
+      write(silent, `${count(rest, "offline server has", "offline servers have")} no current figures.`);
     },
     stop: () => el.remove(),
   };

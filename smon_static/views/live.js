@@ -5,7 +5,7 @@
 import { ApiError, get, hubNow, watch } from "../hub.js";
 import { h, icon, keyed, reicon, show, write } from "../dom.js";
 import { NONE, bytes, count, number, parse, percent, rate } from "../format.js";
-import { age, bar, choice, notice, panel, refusal, setAge, skeleton } from "../parts.js";
+import { age, bar, choice, kindOf, notice, panel, refusal, setAge, skeleton } from "../parts.js";
 import { query } from "../router.js";
 import { lineChart } from "../charts/line.js";
 import { chartTable } from "./chart_table.js";
@@ -20,6 +20,9 @@ const INTRODUCE_MS = 30000;  // how often name, state and thresholds are asked f
 
 const perSecondOf = (value) => (Number.isFinite(value) ? number(value, value < 10 ? 1 : 0) + "/s" : NONE);
 
+/** "16 MiB/s" for the axis; an idle one has ticks within a byte, which have no round name. */
+const rateTick = (value) => (Number.isInteger(value) ? rate(value).replace(".0 ", " ") : "");
+
 const plainNumber = (value) => String(Number(value.toFixed(2)));
 
 /** The charts: which lines, where each value lies in a sample, how it is written. Those with a unit share a panel. */
@@ -28,10 +31,10 @@ const CHARTS = [
     { name: "CPU", tone: "cpu", read: (row) => row.cpu_percent },
     { name: "Memory", tone: "memory", read: (row) => row.memory_percent, dashed: true },
     { name: "Swap", tone: "swap", read: (row) => row.swap_percent, dashed: true }] },
-  { label: "Network", binary: true, format: rate, tick: bytes, lines: [
+  { label: "Network", binary: true, format: rate, tick: rateTick, lines: [
     { name: "Received", tone: "received", read: (row) => row.network_rate?.bytes_recv_per_sec },
     { name: "Sent", tone: "sent", read: (row) => row.network_rate?.bytes_sent_per_sec, dashed: true }] },
-  { label: "Disk I/O", unit: "Bytes", binary: true, format: rate, tick: bytes, lines: [
+  { label: "Disk I/O", unit: "Bytes", binary: true, format: rate, tick: rateTick, lines: [
     { name: "Read", tone: "read", read: (row) => row.disk_io_rate?.read_bytes_per_sec },
     { name: "Written", tone: "written", read: (row) => row.disk_io_rate?.write_bytes_per_sec, dashed: true }] },
   { label: "Disk I/O", unit: "Operations", format: perSecondOf, tick: plainNumber, lines: [
@@ -87,7 +90,7 @@ export function mount(root, { id }) {
       h("div", { class: "panel-column" }, cores.el, ranges.el)));
   const none = noLiveData(id);
   const waiting = skeleton("server", 6);
-  const body = h("div", { class: "detail" }, controls.el, none, figures);
+  const body = h("div", { class: "detail" }, controls.el, none.el, figures);
   let samples = [];
   let server = null;
   let asked = "";     // the window that samples belong to
@@ -117,13 +120,19 @@ export function mount(root, { id }) {
 
   function drawSamples() {
     const latest = samples[samples.length - 1];
-    show(none, !latest);
+    show(none.el, !latest);
     show(figures, Boolean(latest));
-    controls.set({ paused: !watching, latest });
+    setControls();
     if (!latest) return;
     for (const tile of tiles) tile.set(tile.read(latest, server));
     charts.draw(samples, Number(asked));
     cores.draw(latest.cpu_per_core || []);
+  }
+
+  function setControls() {
+    const offline = server !== null && kindOf(server) === "offline";
+    controls.set({ paused: !watching, offline, latest: samples[samples.length - 1] });
+    none.set(offline && server.last_seen_at);
   }
 
   function resume() {
@@ -134,11 +143,10 @@ export function mount(root, { id }) {
     if (watching) {
       watching.stop();
       watching = null;
-      controls.set({ paused: true, latest: samples[samples.length - 1] });
     } else {
       resume();
-      controls.set({ paused: false, latest: samples[samples.length - 1] });
     }
+    setControls();
   }
 
   function refuse(error) {
@@ -152,6 +160,7 @@ export function mount(root, { id }) {
       const answer = await get(address + "?hours=1");
       server = answer.server;
       top.draw(answer);
+      drawSamples();  // which are judged by this server's thresholds
       document.title = `${server.display_name} – Performance – smon`;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;  // the poller below meets the same refusal and shows it
@@ -166,7 +175,7 @@ export function mount(root, { id }) {
 
   document.addEventListener("keydown", onkey);
   query.listen(() => {
-    controls.set({ paused: !watching, latest: samples[samples.length - 1] });
+    setControls();
     watching?.now();
   });
   resume();
@@ -177,7 +186,7 @@ export function mount(root, { id }) {
   };
 }
 
-/** Whether it runs, how old the newest sample is, and how much and how often is asked. */
+/** Whether samples come, how old the newest sample is, and how much and how often is asked. */
 function controlBar(toggle) {
   const state = h("span", { class: "live-state" });
   const seen = age("muted");
@@ -188,13 +197,14 @@ function controlBar(toggle) {
   const pace = choice("Refresh every", PACES, (value) => query.set({ r: value === DEFAULTS.r ? "" : value }));
   return {
     el: h("div", { class: "toolbar live-bar" }, state, seen, button, h("div", { class: "end" }, span.el, pace.el)),
-    set({ paused, latest }) {
-      write(state, paused ? "Paused" : "Live");
-      state.dataset.paused = paused;
+    set({ paused, offline, latest }) {
+      const live = Boolean(latest) && !offline;
+      write(state, paused ? "Paused" : live ? "Live" : offline ? "Offline" : "No live data");
+      state.dataset.paused = paused || !live;  // the mark moves only while samples come
       write(word, paused ? "Resume" : "Pause");
       reicon(mark, paused ? "play" : "pause");
       show(seen, Boolean(latest));
-      if (latest) setAge(seen, latest.timestamp, "newest sample ");
+      if (latest) setAge(seen, latest.timestamp, "sample ");
       span.set(option("w"));
       pace.set(option("r"));
     },
@@ -258,10 +268,21 @@ function coreLine() {
   return { el: meter.el, bind: ({ name, value }) => meter.set(name, value) };
 }
 
+/** In the place of the figures. set(lastSeen): when an offline server was last seen, false for any other. */
 function noLiveData(id) {
-  const words = notice("No live data", "This server's agent has sent no near-live samples in the time shown. "
+  const off = notice("No live data", "This server's agent has sent no near-live samples in the time shown. "
     + "They are off unless its configuration turns them on:",
   { actions: [h("a", { class: "button", href: `/servers/${id}/settings` }, "Settings of its agent")] });
-  words.querySelector("p").append(" ", h("code", {}, "\"live_enabled\": true"));
-  return words;
+  off.querySelector("p").append(" ", h("code", {}, "\"live_enabled\": true"));
+  const seen = age();
+  const gone = notice("No live data", "This server is offline");
+  gone.querySelector("p").append(seen, ".");
+  return {
+    el: h("div", {}, off, gone),
+    set(lastSeen) {
+      show(off, lastSeen === false);
+      show(gone, lastSeen !== false);
+      if (lastSeen !== false) setAge(seen, lastSeen, ": it was last seen ");
+    },
+  };
 }

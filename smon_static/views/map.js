@@ -69,6 +69,10 @@ function link(el, server) {
   return kind;
 }
 
+function wordOf({ kind, flags }) {
+  return flags.includes("pending") ? "Needs approval" : KINDS[kind].word;
+}
+
 function node() {
   const mark = icon("online");
   const word = h("span", { class: "unseen" });
@@ -81,9 +85,10 @@ function node() {
       const kind = link(el, server);
       const off = kind === "offline" || kind === "waiting";
       reicon(mark, kind);
-      write(word, KINDS[kind].word);
+      write(word, wordOf(server));
+      attr(word, "class", off ? "node-word" : "unseen");  // where nothing is measured its place is the bar's
       write(name, server.name);
-      attr(el, "title", `${server.name} · ${KINDS[kind].word} · ${server.ip}`);
+      attr(el, "title", `${server.name} · ${wordOf(server)} · ${server.ip}`);
       cpu.set("CPU", server.cpu);
       show(cpu.el, !off);
     },
@@ -95,7 +100,8 @@ function square() {
   return {
     el,
     bind(server) {
-      const words = `${server.name}: ${KINDS[link(el, server)].word}, CPU ${percent(server.cpu)}`;
+      link(el, server);
+      const words = `${server.name}: ${wordOf(server)}, CPU ${percent(server.cpu)}`;
       attr(el, "aria-label", words);
       attr(el, "title", words);
       vary(el, "--share", server.cpu ?? 0);

@@ -2,7 +2,7 @@
 // All of its state is in the query of the address: view, q, group, status, sort.
 
 import { WHOLE, attr, h, icon, keyed, show, write } from "../dom.js";
-import { count, duration, moment, parse, percent, roughly } from "../format.js";
+import { count, duration, local, moment, parse, percent, roughly } from "../format.js";
 import { hubNow, setSeconds, watch } from "../hub.js";
 import { KINDS, age, badge, choice, notice, refusal, say, setAge, skeleton } from "../parts.js";
 import { query, recall, remember } from "../router.js";
@@ -27,7 +27,7 @@ const FILTERS = {
 const SUMMARY = [
   ["totalServers", "Servers", "servers", "", (_, sum) => count(sum.groups.length, "group")],
   ["onlineServers", "Online", "online", "online", onlineShare],
-  ["offlineServers", "Offline", "offline", "offline", ({ silentSince }) => longestSilence(silentSince)],
+  ["offlineServers", "Offline", "offline", "offline", longestSilence],
   ["activeAlerts", "Active alerts", "warning", "alerts", ({ alerts }) => onServers(alerts)],
   ["criticalAlerts", "Critical", "critical", "critical-alerts", ({ critical }) => onServers(critical)],
   ["unreadNotifications", "Unread", "bell", null, () => "notifications"],
@@ -82,7 +82,7 @@ export function mount(root) {
     const name = viewName(usualView(all.length));
     summary.press();
     wrong.set(chosen);
-    tools.set(name, chosen.length, all.length);
+    tools.set(name, chosen, all);
     showEmpty(chosen.length);
     attr(page, "data-span", [count(chosen.length, "server"), ...filterWords()].join(" "));  // for the head of a paper
     const wantedStage = name === "grid" && chosen.length > WHOLE ? "long grid" : name;
@@ -180,8 +180,9 @@ function onlineShare(_, sum) {
   return sum.totalServers ? `${Math.round(sum.onlineServers / sum.totalServers * 100)}% of all` : "of none";
 }
 
-function longestSilence(since) {
-  return since < Infinity ? `longest ${roughly((hubNow() - since) / 1000)}` : "all report";
+function longestSilence({ silentSince }, { waitingServers }) {
+  if (silentSince < Infinity) return `longest ${roughly((hubNow() - silentSince) / 1000)}`;
+  return waitingServers ? `${waitingServers} waiting` : "all report";
 }
 
 function onServers(number) {
@@ -282,8 +283,8 @@ function troubleLine() {
       write(name, server.name);
       attr(name, "href", server.id === null ? "/alerts" : "/servers/" + encodeURIComponent(server.id));
       const further = others.length ? `, and ${count(others.length, "more alert")}` : "";
-      write(words, worst ? worst.message + further : count(server.alerts, "alert"));
-      attr(words, "title", words.textContent);
+      write(words, worst ? local(worst.message, hubNow()) + further : count(server.alerts, "alert"));
+      attr(words, "title", worst ? worst.message + further : null);
       show(since, Boolean(worst));
       if (worst) setAge(since, worst.timestamp);
     },
@@ -313,15 +314,23 @@ function toolbar() {
       const options = [["", "All groups"], ...next.map((name) => [name, name])];
       group.replaceChildren(...options.map(([value, word]) => h("option", { value }, word)));
     },
-    set(name, number, total) {
+    set(name, chosen, all) {
       if (search.value !== query.get("q")) search.value = query.get("q");
       group.value = query.get("group");
       status.value = query.get("status");
       view.set(name);
       show(clear, filtered());
-      write(found, number === total ? "" : `${number} of ${total}`);
+      write(found, chosen.length === all.length ? "" : foundWords(chosen, all));
     },
   };
+}
+
+/** Counts what the summary counts; those that wait for approval are in none of its figures. */
+function foundWords(chosen, all) {
+  const admitted = (servers) => servers.filter(({ flags }) => !flags.includes("pending")).length;
+  const [some, whole] = [chosen, all].map(admitted);
+  const pending = chosen.length - some;
+  return `${some} of ${whole}` + (pending ? `, and ${pending} to approve` : "");
 }
 
 function pickView(name) {

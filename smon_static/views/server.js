@@ -3,7 +3,7 @@
 
 import { ApiError, get, hubNow, refresh, send } from "../hub.js";
 import { attr, h, icon, keyed, show, vary, write } from "../dom.js";
-import { DEFAULT_LIMIT, bytes, count, duration, number, percent, rate, roughly } from "../format.js";
+import { DEFAULT_LIMIT, bytes, count, duration, local, number, parse, percent, rate, roughly } from "../format.js";
 import { KINDS, age, badge, bar, kindOf, panel, setAge } from "../parts.js";
 import { history, historyQuestion } from "./history.js";
 import { processes } from "./processes.js";
@@ -15,6 +15,7 @@ const PROCESSES_SHOWN = 10;
 const SERVICES_SHOWN = 6;
 const FORESEE_MS = 3600000;    // the hub looks ahead once an hour
 const FAR_HOURS = 90 * 24;     // what is further away than this is no forecast
+const CYCLES_LATE = 3;         // a sample older than so many cycles is told to be old
 
 export function mount(root, { id }) {
   const address = "/api/dashboard/server/" + id;
@@ -84,11 +85,16 @@ function silence(server, metrics) {
     return callout("waiting", "waiting",
       h("p", {}, "No sample has arrived yet. The agent sends its first one within its collection interval."));
   }
-  if (kindOf(server) !== "offline") return null;
   const taken = age();
   setAge(taken, metrics.timestamp);
-  return callout("offline", "offline",
-    h("p", {}, "This server is silent. The figures below are its last ones, taken ", taken, "."));
+  if (kindOf(server) === "offline") {
+    return callout("offline", "offline",
+      h("p", {}, "This server is silent. The figures below are its last ones, taken ", taken, "."));
+  }
+  const minutes = server.agent?.interval_minutes || server.collection_interval;
+  if (hubNow() - parse(metrics.timestamp) < CYCLES_LATE * minutes * 60000) return null;
+  return callout("waiting", "waiting",
+    h("p", {}, "This server reports, but its newest sample was taken ", taken, ": the figures below are as old."));
 }
 
 function complaint(agent) {
@@ -109,7 +115,8 @@ function alerts() {
   return {
     el,
     draw(answer) {
-      const open = answer.alerts.filter((alert) => !alert.resolved_at && alert.state !== "resolved");
+      const open = answer.alerts.filter((alert) => !alert.resolved_at && alert.state !== "resolved")
+        .sort((a, b) => (b.severity === "critical") - (a.severity === "critical"));
       show(el, open.length > 0);
       lines.draw(open.map((alert) => ({ key: String(alert.id), kind: "alert", data: alert })));
     },
@@ -128,7 +135,8 @@ function alertLine() {
       const kind = alert.severity === "critical" ? "critical" : "warning";
       attr(el, "data-kind", kind);
       state.set(kind);
-      write(message, alert.message);
+      write(message, local(alert.message, hubNow()));
+      attr(message, "title", alert.message);
       attr(message, "href", location.pathname + "/alerts");
       setAge(since, alert.timestamp);
       show(seen, Boolean(alert.is_acknowledged));

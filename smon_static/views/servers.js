@@ -42,7 +42,8 @@ function worstDisk(server) {
 
 function statusCell() {
   const state = badge();
-  return { el: state.el, set: (server) => state.set(server.kind) };
+  const word = ({ flags }) => (flags.includes("pending") ? "Needs approval" : undefined);
+  return { el: state.el, set: (server) => state.set(server.kind, word(server)) };
 }
 
 function nameCell() {

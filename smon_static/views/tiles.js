@@ -6,7 +6,7 @@ import { ring } from "../parts.js";
 
 export const SWAP_LIMIT = 80;  // percent; swap has a rule of its own, not a threshold for each server
 
-/** A ring with words beside it: set({value, limit, detail}). Over its limit it says so. */
+/** A ring with words beside it: set({value, limit, detail}). Over its limit it says so, unless that is unknown. */
 export function shareTile(label, tone) {
   const gauge = ring(label, tone);
   const detail = h("span", { class: "tile-detail" });
@@ -14,7 +14,7 @@ export function shareTile(label, tone) {
   return {
     el: h("div", { class: "panel tile" }, gauge.el,
       h("div", { class: "tile-words" }, h("span", { class: "tile-title" }, label), detail, over)),
-    set({ value, limit, detail: words }) {
+    set({ value, limit = NaN, detail: words }) {
       gauge.set(value, limit);
       write(detail, words);
       const high = ["warning", "critical"].includes(level(value, limit));

@@ -352,6 +352,8 @@ def test_a_stopped_hub_is_said_with_the_age_of_the_data_and_forgotten_when_it_is
     banner.wait_for()
     assert re.search(r"Hub unreachable since \d\d:\d\d – showing data from \d\d:\d\d:\d\d", banner.inner_text())
     assert page.locator(".card").count() == 1
+    assert [page.locator(each).evaluate("(el) => getComputedStyle(el).filter") for each in (".fleet", ".troubles")] == [
+        "saturate(0.15)"] * 2
     with HubProcess(tmp_path / "data", port=first.port):
         banner.wait_for(state="hidden")
         assert "stale" not in (page.locator("html").get_attribute("class") or "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.test_page import AXE_RULES, HOSTILE, axe, card, many, open_server  # noqa: F401
+from tests.e2e.test_page import AXE_RULES, HOSTILE, axe, card, figure, many, open_server  # noqa: F401
 
 CARDS = "/api/dashboard?view=cards"
 
@@ -104,6 +104,101 @@ def test_names_and_words_of_troubles_are_text(page, fresh_hub):
     page.goto(fresh_hub.url + "/")
     page.locator(".trouble-words", has_text="<img").wait_for()
     assert page.locator("img").count() == 0
+
+
+def test_what_is_wrong_is_told_in_whole_words_and_leaves_no_hole(page, trouble):
+    page.set_viewport_size({"width": 1400, "height": 900})
+    page.goto(trouble.url + "/")
+    page.get_by_text("CPU usage at 99.0% (threshold: 90%)").wait_for()
+    words = page.locator(".trouble-words", has_text="CPU usage").all()
+    assert [each.evaluate("(el) => el.scrollWidth <= el.clientWidth && el.scrollHeight <= el.clientHeight")
+            for each in words] == [True] * len(words)
+    page.evaluate("""() => {
+        const list = document.querySelector('.troubles');
+        list.append(list.lastElementChild.cloneNode(true));
+    }""")
+    edges = "(list) => [list, list.lastElementChild].map((el) => Math.round(el.getBoundingClientRect().right))"
+    whole, last = page.locator(".troubles").evaluate(edges)
+    assert last == whole
+
+
+# --- what waits, what is silent ---------------------------------------------------------------------------------------
+
+@pytest.fixture
+def waiting(fresh_hub):
+    """One server that reports, one that never did, and one that nobody has let in."""
+    fresh_hub.register("calm", group_name="Shop").send()
+    fresh_hub.register("mute", group_name="Shop")
+    knock(fresh_hub, "stranger")
+    return fresh_hub
+
+
+def knock(hub, name: str) -> None:
+    """Register from another machine, which needs an approval."""
+    hub.patch("/api/dashboard/settings", {"registration_mode": "approve"})
+    answer = hub.post("/api/register", {"hostname": name, "ip_address": "192.0.2.9"}, {"X-Forwarded-For": "192.0.2.9"})
+    assert answer.status == 201, answer
+
+
+def silence(page, name: str) -> None:
+    """Let the page believe that this server is offline."""
+    def with_silence(route):
+        answer = route.fetch()
+        body = answer.json()
+        status, names = body["columns"].index("status"), body["columns"].index("name")
+        for row in body["rows"]:
+            row[status] = "offline" if row[names] == name else row[status]
+        route.fulfill(response=answer, json=body)
+
+    page.route("**" + CARDS, with_silence)
+
+
+def test_what_the_filters_found_is_counted_as_the_summary_counts(page, waiting):
+    page.goto(waiting.url + "/?q=calm")
+    page.wait_for_selector(".card")
+    assert figure(page, "totalServers") == 2
+    assert page.locator(".found").inner_text() == "1 of 2"
+    page.get_by_label("Status", exact=True).select_option("waiting")
+    page.get_by_role("searchbox").fill("")
+    page.get_by_text("1 of 2, and 1 to approve").wait_for()
+
+
+@pytest.mark.parametrize("view, row, word", [("list", "tr", ".badge"), ("map", ".node", ".node-word")])
+def test_a_server_that_waits_for_approval_says_so(page, waiting, view, row, word):
+    page.goto(waiting.url + "/?view=" + view)
+    for name, words in (("stranger", "Needs approval"), ("mute", "Waiting")):
+        shown = page.locator(".fleet " + row, has_text=name).locator(word)
+        shown.wait_for()
+        assert shown.inner_text() == words
+
+
+def test_the_map_writes_the_state_of_a_silent_server(page, waiting):
+    silence(page, "calm")
+    page.goto(waiting.url + "/?view=map")
+    word = page.locator(".node", has_text="calm").locator(".node-word")
+    word.wait_for()
+    assert word.inner_text() == "Offline" and word.bounding_box()["width"] > 20
+
+
+def test_not_all_report_while_some_wait_for_their_first_sample(page, waiting):
+    page.goto(waiting.url + "/")
+    page.wait_for_selector(".card")
+    detail = page.locator("[data-figure=offlineServers] .stat-detail")
+    assert detail.inner_text() == "1 waiting"
+    mute = next(row[0] for row in waiting.get(CARDS).json["rows"] if row[1] == "mute")
+    assert waiting.delete("/api/dashboard/server/" + mute).status == 200
+    page.get_by_role("button", name="Refresh now").click()
+    page.wait_for_function("() => document.querySelectorAll('.card').length === 1")
+    assert detail.inner_text() == "all report"
+
+
+def test_the_comparison_says_whom_it_leaves_out(page, waiting):
+    page.goto(waiting.url + "/?view=compare")
+    page.locator(".compare-bars a").first.wait_for()
+    assert page.locator(".compare-silent").is_hidden()
+    silence(page, "mute")
+    page.reload()
+    page.get_by_text("1 offline server has no current figures.").wait_for()
 
 
 # --- what is asked, and when ------------------------------------------------------------------------------------------
@@ -223,6 +318,89 @@ def test_a_list_in_a_narrow_window_has_its_names_and_fits(page, trouble, width):
     assert page.locator("tbody .name-link").first.evaluate("(link) => link.closest('td').offsetWidth") >= 80
     assert page.locator(".fleet .scroller").evaluate("(box) => box.scrollWidth - box.clientWidth") == 0
     assert page.locator("tbody .badge").first.inner_text() == "Critical"
+
+
+@pytest.mark.parametrize("width", [1280, 1400, 2560])
+def test_a_list_cuts_no_uptime_and_no_state(page, waiting, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(waiting.url + "/?view=list")
+    page.get_by_text("Needs approval").wait_for()
+    page.evaluate("() => { document.querySelector('td.col-uptime').textContent = '16 h 40 min'; }")
+    cut = "(cells) => cells.filter((cell) => cell.scrollWidth > cell.clientWidth).map((cell) => cell.textContent)"
+    assert page.locator("tbody :is(.col-status, .col-uptime)").evaluate_all(cut) == []
+
+
+@pytest.mark.parametrize("width", [360, 1400])
+def test_the_longest_names_scroll_nothing_sideways(page, fresh_hub, width):
+    name = "W" * 255
+    knock(fresh_hub, name)
+    server = fresh_hub.register(name, group_name=name[:100])
+    server.send()
+    page.set_viewport_size({"width": width, "height": 800})
+    for path, shown in (("/", ".pending"), ("/settings/registration", ".pending"), ("/servers/" + server.id, ".panel")):
+        page.goto(fresh_hub.url + path)
+        page.wait_for_selector(shown)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("() => document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth") <= 0
+
+
+@pytest.mark.parametrize("path", ["", "/processes", "/services"])
+def test_on_paper_no_table_is_cut(page, fresh_hub, path):
+    server = fresh_hub.register("wide")
+    process = {"pid": 4194304, "name": "a-process-of-a-very-long-name", "cpu_percent": 100.0, "memory_percent": 100.0,
+               "memory_mb": 99999.0, "status": "disk-sleep", "username": "somebody-with-a-long-name"}
+    server.send(processes=[process], services=[{"service_name": "backup-of-the-night", "display_name": "Nightly backup",
+                                                "status": "running", "start_type": "automatic", "pid": 4194304}])
+    page.goto(fresh_hub.url + "/servers/" + server.id + path)
+    page.wait_for_selector(".main .table td")
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 688, "height": 1000})  # A4 portrait between its margins
+    assert page.locator(".scroller").first.evaluate("(box) => getComputedStyle(box).overflowX") == "visible"
+    beyond = page.locator(".main :is(.table, .figures)").evaluate_all(
+        "(tables) => tables.filter((each) => each.getBoundingClientRect().right > innerWidth).length")
+    assert beyond == 0
+    if path == "/services":
+        assert page.locator(".service").bounding_box()["width"] > 120
+
+
+def test_a_message_has_a_line_of_its_own_in_a_narrow_window(page, trouble):
+    page.set_viewport_size({"width": 768, "height": 900})
+    page.goto(trouble.url + "/alerts")
+    page.wait_for_selector(".alert-line")
+    for line in page.locator(".alert-main").all():
+        message = line.locator(".alert-message").bounding_box()
+        button = line.get_by_role("button").bounding_box()
+        name = line.locator(".name-link").bounding_box()
+        assert message["width"] > 600 and message["y"] >= button["y"] + button["height"]
+        assert abs(button["y"] + button["height"] / 2 - name["y"] - name["height"] / 2) < 4
+
+
+@pytest.mark.parametrize("path, box", [("/settings", ".settings"), ("/add", ".adding"), ("/alerts", ".alert-pane")])
+def test_a_wide_screen_is_used_or_has_its_content_in_the_middle(page, trouble, path, box):
+    page.set_viewport_size({"width": 2560, "height": 1000})
+    page.goto(trouble.url + path)
+    page.wait_for_selector(box)
+    shown = page.locator(box).bounding_box()
+    assert abs(2560 - shown["x"] - shown["width"] - shown["x"]) < 20
+    assert abs(page.locator("h1").bounding_box()["x"] - shown["x"]) < 1
+
+
+def test_the_mode_of_registration_is_read_whole_and_the_sections_begin_alike(page, fresh_hub):
+    page.set_viewport_size({"width": 1400, "height": 900})
+    tops = []
+    for section, title in (("", "Servers"), ("/registration", "Mode"), ("/tokens", "API tokens")):
+        page.goto(fresh_hub.url + "/settings" + section)
+        page.get_by_role("heading", level=2, name=title, exact=True).wait_for()
+        tops.append(page.locator(".section > .panel:visible").first.bounding_box()["y"])
+        if section == "/registration":
+            wanted, has = page.locator("[data-field=registration_mode] select").evaluate("""(select) => {
+                const free = select.cloneNode(true);
+                Object.assign(free.style, { position: 'absolute', maxWidth: 'none' });
+                select.after(free);
+                return [free.offsetWidth, select.offsetWidth];
+            }""")
+            assert has >= wanted
+    assert len(set(tops)) == 1
 
 
 # --- from server to server --------------------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ def test_a_wrong_value_is_said_at_its_field_and_nothing_is_saved(page, hub, allo
     box = field(page, "stale_threshold_minutes").get_by_role("textbox")
     box.fill("0")
     page.get_by_role("form", name="Servers").get_by_role("button", name="Save").click()
-    page.get_by_text("stale_threshold_minutes must be").wait_for()
+    field(page, "stale_threshold_minutes").locator(".problem").get_by_text("must be").wait_for()
     assert box.get_attribute("aria-invalid") == "true"
     assert page.evaluate("() => document.activeElement.name") == "stale_threshold_minutes"
     assert setting(hub, "stale_threshold_minutes") == 15
@@ -223,7 +223,7 @@ def test_a_channel_is_added_tested_changed_and_removed(page, fresh_hub, receiver
     adding = page.get_by_role("form", name="New channel")
     adding.get_by_label("Name", exact=True).fill(HOSTILE)
     adding.get_by_role("button", name="Add channel").click()
-    adding.get_by_text("config.url").wait_for()
+    field(page, "config.url").locator(".problem").filter(has_text=re.compile(".")).wait_for()
     adding.get_by_label("URL").fill(url)
     adding.get_by_role("button", name="Add channel").click()
     channel = page.locator(".channel", has=page.get_by_role("heading", name=HOSTILE))

@@ -209,7 +209,7 @@ def test_the_agents_form_has_the_bounds_that_the_hub_refuses_by(hub, page, worke
     field.get_by_text("%d to %d." % (low, high)).wait_for()
     field.get_by_role("textbox").fill(str(high + 1))
     page.get_by_role("button", name="Queue for the agent").click()
-    field.get_by_text("live_interval_seconds must be").wait_for()
+    field.locator(".problem").get_by_text("must be").wait_for()
 
 
 # --- the header's counts ----------------------------------------------------------------------------------------------
@@ -329,3 +329,120 @@ def test_disk_operations_have_a_chart_beside_that_of_bytes(hub, page):
     page.wait_for_function("() => document.querySelector('.ring-figure')")
     assert figures.all_inner_texts() == ["7.0/s", "1.0/s"]
     assert shown.locator(".chart:visible").count() == 1
+
+
+# --- near-live --------------------------------------------------------------------------------------------------------
+
+NOTE_LABELS = """() => {
+    window.labels = [];
+    const write = CanvasRenderingContext2D.prototype.fillText;
+    CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+        const width = this.measureText(text).width;
+        const left = { right: x - width, center: x - width / 2 }[this.textAlign];
+        labels.push({ text, left });
+        write.call(this, text, x, y);
+    };
+}"""
+
+
+@pytest.mark.parametrize("most, label", [(16 << 20, "16 MiB/s"), (512 << 10, "512 KiB/s"), (100 << 20, "128 MiB/s"),
+                                         (1000 << 20, "768 MiB/s")])
+def test_no_label_of_a_value_axis_is_cut(hub, page, most, label):
+    server = hub.register("broad")
+    server.send()
+    for _ in range(2):
+        server.live(network_rate={"bytes_recv_per_sec": most, "bytes_sent_per_sec": 0},
+                    disk_io_rate={"read_bytes_per_sec": most, "write_bytes_per_sec": 0, "read_count_per_sec": 1023,
+                                  "write_count_per_sec": 1})
+    page.add_init_script("(%s)()" % NOTE_LABELS)
+    page.set_viewport_size({"width": 1280, "height": 2000})
+    page.goto("/servers/%s/performance" % server.id)
+    page.wait_for_function("(label) => labels.filter(({ text }) => text === label).length >= 2", arg=label)
+    page.get_by_role("button", name="Operations").click()
+    page.wait_for_function("() => labels.some(({ text }) => text === '2000')")
+    labels = page.evaluate("() => labels")
+    assert [each for each in labels if each["left"] < 0] == []
+    assert [each["text"] for each in labels if ".0 " in each["text"]] == []
+
+
+def test_an_idle_network_has_no_label_twice(hub, page):
+    server = hub.register("idle")
+    server.send()
+    server.live(network_rate={"bytes_recv_per_sec": 0, "bytes_sent_per_sec": 0}, disk_io_rate=None)
+    page.set_viewport_size({"width": 1280, "height": 2000})
+    page.add_init_script("(%s)()" % NOTE_LABELS)
+    page.goto("/servers/%s/performance" % server.id)
+    page.wait_for_function("() => labels.some(({ text }) => text === '1 B/s')")
+    texts = page.evaluate("() => labels.map(({ text }) => text)")
+    assert texts.count("0 B/s") == texts.count("1 B/s")
+
+
+def test_a_live_tile_is_judged_by_the_servers_own_threshold_and_by_none_before(hub, page):
+    server = hub.register("tolerant")
+    server.send()
+    assert hub.patch("/api/dashboard/server/" + server.id, {"alert_cpu_threshold": 97}).status == 200
+    server.live(cpu_percent=98.0)
+    held = []
+    page.route("**/api/dashboard/server/*?hours=1", lambda route: held.append(route))
+    page.goto("/servers/%s/performance" % server.id)
+    tile = page.locator(".tile", has_text="CPU").first
+    tile.get_by_text("98%").wait_for()
+    page.wait_for_function("() => document.querySelector('.tile .ring').dataset.level === 'fine'")
+    assert "Over the limit" not in tile.inner_text()
+    page.route("**/api/dashboard/server/*/live?*", lambda route: None)  # no further sample draws the tile
+    held[0].continue_()
+    tile.get_by_text("Over the limit of 97%").wait_for()
+
+
+def test_rows_behind_a_live_chart_are_told_apart_by_their_times(hub, page):
+    server = hub.register("quick")
+    server.send()
+    server.live()
+    page.goto("/servers/%s/performance?w=1" % server.id)
+    page.get_by_text("Show as table").first.click()
+    page.locator(".figures th[scope=row]").first.wait_for()
+    spans = page.locator(".figures th[scope=row]").all_inner_texts()
+    assert len(set(spans)) == len(spans) == 24
+
+
+def test_a_server_without_near_live_samples_is_not_called_live(hub, page):
+    server = hub.register("quiet")
+    server.send()
+    page.goto("/servers/%s/performance" % server.id)
+    page.get_by_text("They are off unless its configuration turns them on").wait_for()
+    state = page.locator(".live-state")
+    assert (state.inner_text(), state.get_attribute("data-paused")) == ("No live data", "true")
+    server.live()
+    page.get_by_role("button", name="2 s", exact=True).click()
+    page.get_by_text("sample just now").wait_for()
+    assert (state.inner_text(), state.get_attribute("data-paused")) == ("Live", "false")
+
+
+def test_an_offline_server_is_said_to_be_offline_and_not_to_have_live_samples_off(hub, page):
+    server = hub.register("gone")
+    server.send()
+
+    def offline(route):
+        answer = route.fetch()
+        body = answer.json()
+        body["server"].update(status="offline", last_seen_at=iso(datetime.now(timezone.utc) - 2.5 * HOUR))
+        route.fulfill(response=answer, json=body)
+
+    page.route("**/api/dashboard/server/*?hours=1", offline)
+    page.goto("/servers/%s/performance" % server.id)
+    page.get_by_text("This server is offline: it was last seen 2 h ago.").wait_for()
+    assert page.locator(".live-state").inner_text() == "Offline"
+    assert not page.get_by_text("They are off unless").is_visible()
+    server.live()
+    page.locator(".panel-live canvas").first.wait_for()
+    state = page.locator(".live-state")
+    assert (state.inner_text(), state.get_attribute("data-paused")) == ("Offline", "true")
+
+
+def test_the_95th_percentile_is_not_written_as_a_percentage(hub, page):
+    server = hub.register("ranged")
+    server.send()
+    server.live()
+    page.goto("/servers/%s/performance" % server.id)
+    page.wait_for_selector(".panel-live canvas")
+    assert page.locator(".range").first.locator("dt").all_inner_texts() == ["Lowest", "Average", "p95", "Highest"]

@@ -216,7 +216,7 @@ def test_a_failed_service_alerts_when_it_starts_by_itself(web):
     both = [service("cron", "failed"), service("odd", "failed", start_type="manual"), service("off", "stopped")]
     web.sends(services=both).sends(services=both)
     assert [(alert["object"], alert["severity"], alert["message"]) for alert in web.alerts()] == [
-        ("cron", "warning", "Service cron is failed")]
+        ("cron", "warning", "Service cron: failed")]
     web.sends(services=[service("cron")]).sends(services=[service("cron")])
     assert web.events() == [("service", OPENED), ("service", RECOVERED)]
 
@@ -356,7 +356,7 @@ def test_the_number_of_an_open_alert_is_the_newest_and_small_steps_are_not_writt
 def test_the_words_of_an_open_alert_are_the_newest(web):
     for status in ("failed", "failed", "error"):
         web.sends(services=[service("cron", status)])
-    assert [alert["message"] for alert in web.alerts()] == ["Service cron is error"]
+    assert [alert["message"] for alert in web.alerts()] == ["Service cron: error"]
 
 
 def test_a_list_that_somebody_names_is_judged_anew_though_it_is_the_same_list(web):

@@ -71,3 +71,12 @@ test("one server, two servers", () => {
   assert.deepEqual([format.count(1, "server"), format.count(0, "server"), format.count(2, "entry", "entries")],
     ["1 server", "0 servers", "2 entries"]);
 });
+
+test("a sentence of the hub has its moments in the zone that times are written in", () => {
+  format.useUtc(true);
+  const now = Date.UTC(2026, 10, 22, 23);
+  assert.equal(format.local("From 2026-11-21T09:05:59Z to 2026-11-22T10:42:00.123Z: 92%", now),
+    "From 21 Nov 09:05 to 10:42: 92%");
+  assert.equal(format.local("Disk /2026-11-22 at 97.0%", now), "Disk /2026-11-22 at 97.0%");
+  format.useUtc(false);
+});
