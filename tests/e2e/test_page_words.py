@@ -73,6 +73,7 @@ def test_after_a_wrong_password_the_password_is_typed_next(page, accounts, allow
     allowed_faults.append("401")
     page.context.clear_cookies()
     page.goto(accounts.url + "/login")
+    page.wait_for_function("() => document.activeElement.name === 'username'")
     page.keyboard.type("ada")
     page.get_by_label("Password").fill("not " + PASSWORD)
     page.get_by_role("button", name="Log in").click()
