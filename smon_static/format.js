@@ -4,7 +4,8 @@ export const NONE = "–";
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-const DAY_MS = 86400000;
+const HOUR_MS = 3600000;
+const DAY_MS = 24 * HOUR_MS;
 const SPANS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 
 export const DEFAULT_LIMIT = 90;  // percent; the alert threshold of a server that was given none
@@ -125,6 +126,11 @@ export function moment(ms, nowMs) {
   if (!known(ms)) return NONE;
   const today = known(nowMs) && Math.floor((ms + zoneMs(ms)) / DAY_MS) === Math.floor((nowMs + zoneMs(nowMs)) / DAY_MS);
   return today ? clock(ms) : `${day(ms)} ${clock(ms)}`;
+}
+
+/** A moment of a span: to the second in one of up to an hour. */
+export function momentIn(ms, from, to) {
+  return to - from <= HOUR_MS ? clock(ms, true) : moment(ms, to);
 }
 
 /** A sentence of the hub with its moments, which are UTC, as the viewer reads them. */

@@ -3,7 +3,7 @@
 
 import { hubNow } from "./hub.js";
 import { attr, h, icon, plain, reicon, show, svg, vary, write } from "./dom.js";
-import { ago, full, level, moment, parse, percent } from "./format.js";
+import { ago, full, level, local, moment, parse, percent } from "./format.js";
 
 /** The states of a server, worst first. Never told by colour alone: each has its own shape and word. */
 export const KINDS = {
@@ -91,6 +91,17 @@ export function setAge(el, iso, before = "") {
   }
   attr(el, "data-before", before || null);
   count(el);
+}
+
+/** A sentence of the hub with its moments in the viewer's zone; on hover as the hub wrote it. */
+export function setSentence(el, sentence) {
+  write(el, local(sentence, hubNow()));
+  attr(el, "title", sentence);
+}
+
+/** Alerts with the critical ones first, otherwise in their order. */
+export function worstFirst(alerts) {
+  return [...alerts].sort((a, b) => (b.severity === "critical") - (a.severity === "critical"));
 }
 
 /** A moment that stays as it is, with the full time on hover. */

@@ -2,7 +2,7 @@
 // who do not see it.
 
 import { h, show, vary, write } from "../dom.js";
-import { clock, day, moment, zoneMs } from "../format.js";
+import { clock, day, momentIn, zoneMs } from "../format.js";
 import { surface, token } from "./canvas.js";
 import { clamp, decimate, gapLimit, nearest, roundUp, runs, summary, timeTicks, valueTicks } from "./scale.js";
 
@@ -15,8 +15,7 @@ const DENSE = 2;           // more samples than this on a pixel are drawn as col
 const THIN = 0.12;         // how much of its colour an area has
 const BIG_STEP = 10;       // samples that Shift and an arrow key go
 const DRAG_PX = 8;         // a shorter drag is a click
-const HOUR_MS = 3600000;   // spans up to this are told to the second
-const DAY_MS = 24 * HOUR_MS;
+const DAY_MS = 86400000;
 
 const EMPTY = { t: [], lines: [], from: 0, to: 1, stepMs: 0, events: [] };
 
@@ -89,8 +88,7 @@ export function lineChart({ label, lines, format, tick = format, max, binary, hi
   }
 
   function when(index) {
-    const { t, from, to } = scene;
-    return to - from <= HOUR_MS ? clock(t[index], true) : moment(t[index], to);
+    return momentIn(scene.t[index], scene.from, scene.to);
   }
 
   watchPlot(plot, scene, {

@@ -4,7 +4,7 @@ import { h, keyed, show, write } from "../dom.js";
 import { action, confirmed, filled, form, shownOnce } from "../forms.js";
 import { get, refresh, send, watch } from "../hub.js";
 import { panel, refusal } from "../parts.js";
-import { FLEET, pendingLine, serversOf } from "../views/cards.js";
+import { FLEET, isPending, pendingLine, serversOf } from "../views/cards.js";
 import { actionColumn, listing, textColumn, timeColumn } from "./listing.js";
 
 const PATH = "/api/dashboard/registration";
@@ -75,7 +75,7 @@ function waitingPanel() {
       write(words, number);
       if (!number) return;
       const servers = serversOf(await get(FLEET));
-      lines.draw(servers.filter((server) => server.flags.includes("pending"))
+      lines.draw(servers.filter(isPending)
         .map((server) => ({ key: server.id, kind: "pending", data: server })));
     },
   };

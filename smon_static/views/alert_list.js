@@ -2,10 +2,10 @@
 // State in the query: state, sev (severity), q (text).
 
 import { attr, h, keyed, show, toggle, write } from "../dom.js";
-import { count, duration, full, local, moment, parse, percent } from "../format.js";
+import { count, duration, full, moment, parse, percent } from "../format.js";
 import { filled, formDialog } from "../forms.js";
 import { get, hubNow, refresh, send } from "../hub.js";
-import { age, badge, choice, setAge, stamp } from "../parts.js";
+import { age, badge, choice, setAge, setSentence, stamp } from "../parts.js";
 import { query } from "../router.js";
 
 const PATH = "/api/dashboard/alerts";
@@ -157,8 +157,7 @@ function line({ choose, acknowledge, named }) {
       write(name, alert.display_name || alert.hostname || "The hub");
       attr(name, "href", alert.server_id ? "/servers/" + encodeURIComponent(alert.server_id) : null);
       show(name, named);
-      write(message, local(alert.message, hubNow()));
-      attr(message, "title", alert.message);
+      setSentence(message, alert.message);
       setAge(since, alert.timestamp);
       const words = over ? "Resolved" : alert.is_acknowledged ? "Acknowledged" : "";
       show(status, Boolean(words));

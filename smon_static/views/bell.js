@@ -1,10 +1,10 @@
 // The bell: what has been said and not been read yet, newest first.
 
 import { h, show, write } from "../dom.js";
-import { count, local } from "../format.js";
+import { count } from "../format.js";
 import { action } from "../forms.js";
-import { ApiError, get, hubNow, send } from "../hub.js";
-import { age, badge, setAge } from "../parts.js";
+import { ApiError, get, send } from "../hub.js";
+import { age, badge, setAge, setSentence } from "../parts.js";
 
 const PATH = "/api/dashboard/notifications";
 
@@ -50,13 +50,15 @@ function line(notification, mark) {
   else state.set("online", "Info");
   const when = age("muted");
   setAge(when, notification.timestamp);
+  const said = h("p");
+  setSentence(said, notification.message);
   const name = notification.display_name || notification.hostname;
   const read = action("Read", () => mark({ notification_id: notification.id }),
     { label: `Mark read: ${notification.message}` });
   read.classList.add("for-admin");
   return h("li", { class: "notice-line" },
     h("div", {}, state.el, name && h("a", { href: placeOf(notification) }, name), when),
-    h("p", { title: notification.message }, local(notification.message, hubNow())), read);
+    said, read);
 }
 
 function placeOf({ server_id: id }) {

@@ -175,8 +175,13 @@ function section(kinds) {
   };
 }
 
-function isPending(server) {
+export function isPending(server) {
   return server.kind === "waiting" && server.flags.includes("pending");
+}
+
+/** The state of a server in words, where it can not be approved on the spot. */
+export function wordOf(server) {
+  return isPending(server) ? "Needs approval" : KINDS[server.kind].word;
 }
 
 function groupHead(fold) {

@@ -1,11 +1,10 @@
 // The table behind a chart: its lines in figures, in equal spans of time.
 
 import { h } from "../dom.js";
-import { clock, moment } from "../format.js";
+import { momentIn } from "../format.js";
 import { lowerBound, summary } from "../charts/scale.js";
 
 const ROWS = 24;
-const HOUR_MS = 3600000;  // spans up to this are told to the second, as on the chart
 
 /** look: the chart's own {label, lines, format}; set(data) takes what the chart takes. Rows exist only while open. */
 export function chartTable({ label, lines, format }) {
@@ -30,8 +29,8 @@ export function chartTable({ label, lines, format }) {
         summary(values.subarray(part.start, part.end))));
       return [least?.min, found?.mean, most?.max];
     });
-    const when = data.to - data.from <= HOUR_MS ? (t) => clock(t, true) : (t) => moment(t, data.to);
-    return h("tr", {}, h("th", { scope: "row" }, `${when(part.from)} to ${when(part.to)}`),
+    const [begin, end] = [part.from, part.to].map((t) => momentIn(t, data.from, data.to));
+    return h("tr", {}, h("th", { scope: "row" }, `${begin} to ${end}`),
       values.map((value) => h("td", {}, format(value))));
   }
 

@@ -4,7 +4,7 @@
 import { WHOLE, attr, h, icon, keyed, reicon, show, toggle, vary, write } from "../dom.js";
 import { byName, count, percent } from "../format.js";
 import { KINDS, bar } from "../parts.js";
-import { groupsOf } from "./cards.js";
+import { groupsOf, wordOf } from "./cards.js";
 
 const SQUARES = 1500;  // beyond this only servers in trouble have one
 const HUES = 6;        // as many as the style sheet has; after them they come again
@@ -67,10 +67,6 @@ function link(el, server) {
   attr(el, "data-kind", kind);
   attr(el, "href", "/servers/" + encodeURIComponent(server.id));
   return kind;
-}
-
-function wordOf({ kind, flags }) {
-  return flags.includes("pending") ? "Needs approval" : KINDS[kind].word;
 }
 
 function node() {

@@ -2,11 +2,11 @@
 // All of its state is in the query of the address: view, q, group, status, sort.
 
 import { WHOLE, attr, h, icon, keyed, show, write } from "../dom.js";
-import { count, duration, local, moment, parse, percent, roughly } from "../format.js";
+import { count, duration, moment, parse, percent, roughly } from "../format.js";
 import { hubNow, setSeconds, watch } from "../hub.js";
-import { KINDS, age, badge, choice, notice, refusal, say, setAge, skeleton } from "../parts.js";
+import { KINDS, age, badge, choice, notice, refusal, say, setAge, setSentence, skeleton, worstFirst } from "../parts.js";
 import { query, recall, remember } from "../router.js";
-import { FLEET, cards, current, longCards, orderKeeper, serversOf } from "./cards.js";
+import { FLEET, cards, current, isPending, longCards, orderKeeper, serversOf } from "./cards.js";
 
 const TROUBLES_SHOWN = 3;
 const SAY_EVERY_MS = 10000;
@@ -260,14 +260,12 @@ function troubles() {
     },
     learn(active) {
       alerts = new Map();
-      for (const alert of [...active.filter(isCritical), ...active.filter((each) => !isCritical(each))]) {
+      for (const alert of worstFirst(active)) {
         alerts.set(alert.server_id, [...alerts.get(alert.server_id) || [], alert]);
       }
     },
   };
 }
-
-const isCritical = (alert) => alert.severity === "critical";
 
 function troubleLine() {
   const state = badge();
@@ -283,8 +281,7 @@ function troubleLine() {
       write(name, server.name);
       attr(name, "href", server.id === null ? "/alerts" : "/servers/" + encodeURIComponent(server.id));
       const further = others.length ? `, and ${count(others.length, "more alert")}` : "";
-      write(words, worst ? local(worst.message, hubNow()) + further : count(server.alerts, "alert"));
-      attr(words, "title", worst ? worst.message + further : null);
+      setSentence(words, worst ? worst.message + further : count(server.alerts, "alert"));
       show(since, Boolean(worst));
       if (worst) setAge(since, worst.timestamp);
     },
@@ -327,7 +324,7 @@ function toolbar() {
 
 /** Counts what the summary counts; those that wait for approval are in none of its figures. */
 function foundWords(chosen, all) {
-  const admitted = (servers) => servers.filter(({ flags }) => !flags.includes("pending")).length;
+  const admitted = (servers) => servers.filter((server) => !isPending(server)).length;
   const [some, whole] = [chosen, all].map(admitted);
   const pending = chosen.length - some;
   return `${some} of ${whole}` + (pending ? `, and ${pending} to approve` : "");

@@ -3,8 +3,8 @@
 
 import { ApiError, get, hubNow, refresh, send } from "../hub.js";
 import { attr, h, icon, keyed, show, vary, write } from "../dom.js";
-import { DEFAULT_LIMIT, bytes, count, duration, local, number, parse, percent, rate, roughly } from "../format.js";
-import { KINDS, age, badge, bar, kindOf, panel, setAge } from "../parts.js";
+import { DEFAULT_LIMIT, bytes, count, duration, number, parse, percent, rate, roughly } from "../format.js";
+import { KINDS, age, badge, bar, kindOf, panel, setAge, setSentence, worstFirst } from "../parts.js";
 import { history, historyQuestion } from "./history.js";
 import { processes } from "./processes.js";
 import { serverPage } from "./server_page.js";
@@ -115,8 +115,7 @@ function alerts() {
   return {
     el,
     draw(answer) {
-      const open = answer.alerts.filter((alert) => !alert.resolved_at && alert.state !== "resolved")
-        .sort((a, b) => (b.severity === "critical") - (a.severity === "critical"));
+      const open = worstFirst(answer.alerts.filter((alert) => !alert.resolved_at && alert.state !== "resolved"));
       show(el, open.length > 0);
       lines.draw(open.map((alert) => ({ key: String(alert.id), kind: "alert", data: alert })));
     },
@@ -135,8 +134,7 @@ function alertLine() {
       const kind = alert.severity === "critical" ? "critical" : "warning";
       attr(el, "data-kind", kind);
       state.set(kind);
-      write(message, local(alert.message, hubNow()));
-      attr(message, "title", alert.message);
+      setSentence(message, alert.message);
       attr(message, "href", location.pathname + "/alerts");
       setAge(since, alert.timestamp);
       show(seen, Boolean(alert.is_acknowledged));

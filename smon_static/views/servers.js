@@ -5,7 +5,7 @@ import { NONE, duration, parse } from "../format.js";
 import { KINDS, age, badge, bar, setAge } from "../parts.js";
 import { order, query } from "../router.js";
 import { table } from "../table.js";
-import { current } from "./cards.js";
+import { current, wordOf } from "./cards.js";
 
 const figure = (field) => (server) => current(server)[field];
 
@@ -42,8 +42,7 @@ function worstDisk(server) {
 
 function statusCell() {
   const state = badge();
-  const word = ({ flags }) => (flags.includes("pending") ? "Needs approval" : undefined);
-  return { el: state.el, set: (server) => state.set(server.kind, word(server)) };
+  return { el: state.el, set: (server) => state.set(server.kind, wordOf(server)) };
 }
 
 function nameCell() {
