@@ -20,13 +20,12 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from hub import Reader, taken
 from smon_hub.assets import Assets
+from tests.support.browser import FLAGS
 from tests.support.client import Client
 from tests.support.needs import CHROMIUM
 from tests.support.processes import GIB, LIVE, METRICS, HubProcess
 
 HERE = Path(__file__).resolve().parent
-FLAGS = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync")
 WINDOW = {"width": 1280, "height": 900}
 OVERVIEW = "/api/dashboard?view=cards"
 SENDERS = 8          # connections that fill the hub

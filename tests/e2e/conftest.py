@@ -8,9 +8,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support import needs
+from tests.support.browser import FLAGS
 
-FLAGS = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync")
 REPORT_CSP = """document.addEventListener('securitypolicyviolation',
     event => console.error('CSP ' + event.violatedDirective + ' refused ' + event.blockedURI));"""
 
