@@ -21,7 +21,7 @@ TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf
          ".html": "text/html; charset=utf-8", ".txt": "text/plain; charset=utf-8"}
 JOINED = {  # files that are one answer, in the order in which they build on each other
     "smon.css": ("css/tokens.css", "css/base.css", "css/layout.css", "css/parts.css", "css/views.css"),
-    "early.js": ("early/theme.js", "early/question.js"),
+    "early.js": ("early/theme.js", "early/question.js", "early/view.js"),
 }
 BLOCK = re.compile(rb"^[ \t]*/\*(?:(?!\*/).)*\*/[ \t]*$", re.DOTALL | re.MULTILINE)
 REMARK = re.compile(rb"^([^\"'`/\n]*?)[ \t]*//(?:(?!\*/)[^\n])*$", re.MULTILINE)  # before it nothing is open

@@ -87,6 +87,16 @@ export function show(element, on) {
   if (element.hidden === Boolean(on)) element.hidden = !on;
 }
 
+/** Work that is done only when an argument differs from the last time: to look into the document is dear. */
+export function whenNew(work) {
+  let last = null;
+  return (...values) => {
+    if (last && values.every((value, index) => value === last[index])) return;
+    last = values;
+    work(...values);
+  };
+}
+
 /** When what is in the document now has been shown. */
 export function painted() {
   return new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
@@ -136,4 +146,9 @@ export function keyed(root, kinds) {
     put,
     draw: (items) => put(items.map((item, index) => element(item, index + 1, items.length))),
   };
+}
+
+/** The items of runs [{kind, items: [data]}] one by one, for keyed(); each kind has a key(data). */
+export function itemsOf(runs, kinds) {
+  return runs.flatMap(({ kind, items }) => items.map((data) => ({ key: kinds[kind].key(data), kind, data })));
 }

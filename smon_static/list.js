@@ -1,23 +1,25 @@
 // A list of cards or table rows that may be very long. Up to WHOLE items all of them are in the document; above that
 // only the lines in and near the window are, between two spacers. The item that holds the focus always is.
 
-import { WHOLE, h, keyed } from "./dom.js";
+import { WHOLE, h, itemsOf, keyed } from "./dom.js";
 
 const MARGIN_LINES = 2;
 const SAMPLE = 8;  // items drawn once, and the first of each kind, to learn how high they are
 
 /**
- * kinds: {name: {make() -> {el, bind(data, place, total)}, wide}}; a wide item has a line of its own.
- * draw(items) takes [{key, kind, data}]; root is a CSS grid, a block or a table body (then spacer is "tr").
+ * kinds: {name: {make() -> {el, bind(data, place, total)}, key(data), wide}}; a wide item has a line of its own.
+ * draw(runs) takes [{kind, items: [data]}], whose keys differ over all runs; root is a CSS grid, a block or a table body
+ * (then spacer is "tr"). What a run costs does not depend on how long it is, but for the items in the window.
  */
 export function list(root, kinds, { spacer = "div" } = {}) {
   const before = h(spacer, { class: "spacer", "aria-hidden": "true" });
   const after = h(spacer, { class: "spacer", "aria-hidden": "true" });
   const { parts, element, put, draw: drawAll } = keyed(root, kinds);
   const heights = new Map();  // kind -> px, measured
-  let items = [];
-  let lines = [];             // [{kind, from, to, top}] and their end
-  let end = 0;
+  let runs = [];              // those with items, and where each begins: {kind, items, place, per, line, top, step}
+  let total = 0;              // items,
+  let lines = 0;              // lines
+  let end = 0;                // and px of all runs
   let gap = 0;
   let columns = 1;
   let shown = "";             // which lines are in the document
@@ -27,24 +29,27 @@ export function list(root, kinds, { spacer = "div" } = {}) {
 
   /** To ask the browser where the list is costs a layout, which the next frame makes anyway: look again in that one. */
   function draw(next) {
-    items = next;
+    runs = next.filter(({ items }) => items.length);
+    total = runs.reduce((sum, { items }) => sum + items.length, 0);
     shown = "";
     render();
     later();
   }
 
   function windowed() {
-    return items.length > WHOLE && !printing;
+    return total > WHOLE && !printing;
   }
 
-  function place(index) {
-    return element(items[index], index + 1, items.length);
+  /** The elements of these items of a run. */
+  function place({ kind, items, place: first }, from, to) {
+    return itemsOf([{ kind, items: items.slice(from, to) }], kinds)
+      .map((item, index) => element(item, first + from + index + 1, total));
   }
 
   /** Learn the height of each kind and the number of columns, once for each width of the page. */
   function measure() {
-    if (items.every((item) => heights.has(item.kind))) return;
-    put(firstOfEachKind().map(place));
+    if (runs.every((run) => heights.has(run.kind))) return;
+    put(firstOfEachKind());
     for (const part of parts.values()) heights.set(part.kind, part.el.getBoundingClientRect().height);
     const style = getComputedStyle(root);
     gap = parseFloat(style.rowGap) || 0;
@@ -53,32 +58,27 @@ export function list(root, kinds, { spacer = "div" } = {}) {
 
   function firstOfEachKind() {
     const seen = new Set();
-    const indexes = [];
-    items.forEach((item, index) => {
-      if (index < SAMPLE || !seen.has(item.kind)) indexes.push(index);
-      seen.add(item.kind);
-    });
-    return indexes;
+    const fresh = runs.filter(({ kind }) => !seen.has(kind) && seen.add(kind));
+    return fresh.flatMap((run) => place({ ...run, place: 0 }, 0, SAMPLE));
   }
 
-  /** Break the items into lines. */
+  /** Where the runs begin, with their items broken into lines. */
   function lay() {
-    lines = [];
-    end = 0;
-    for (let from = 0; from < items.length;) {
-      const { kind } = items[from];
-      let to = from + 1;
-      if (!kinds[kind].wide) {
-        while (to < items.length && to - from < columns && items[to].kind === kind) to += 1;
-      }
-      lines.push({ kind, from, to, top: end });
-      end += heights.get(kind) + gap;
-      from = to;
-    }
+    let first = 0;
+    lines = end = 0;
+    runs = runs.map(({ kind, items }) => {
+      const run = { kind, items, place: first, per: kinds[kind].wide ? 1 : columns, line: lines, top: end,
+        step: heights.get(kind) + gap };
+      const number = Math.ceil(items.length / run.per);
+      first += items.length;
+      lines += number;
+      end += number * run.step;
+      return run;
+    });
   }
 
   function render() {
-    if (!windowed()) return drawAll(items);
+    if (!windowed()) return drawAll(itemsOf(runs, kinds));
     measure();
     lay();
     return renderWindow();
@@ -87,55 +87,75 @@ export function list(root, kinds, { spacer = "div" } = {}) {
   function renderWindow() {
     if (top === null) top = -root.getBoundingClientRect().top;
     const first = Math.max(0, lineAt(top) - MARGIN_LINES);
-    const last = Math.min(lines.length - 1, lineAt(top + innerHeight) + MARGIN_LINES);
+    const last = Math.min(lines - 1, lineAt(top + innerHeight) + MARGIN_LINES);
     const held = heldLine();
     const range = `${first} ${last} ${held}`;
     if (range === shown) return;
     shown = range;
     const children = elements(first, last);
-    let above = lines[first].top;
-    let below = end - (last + 1 < lines.length ? lines[last + 1].top : end);
+    let above = topOf(first);
+    let below = end - topOf(last + 1);
     if (held >= 0 && held < first) {
       children.unshift(...elements(held, held));
-      above -= step(held);
+      above -= runOf(held).step;
     } else if (held > last) {
       children.push(...elements(held, held));
-      below -= step(held);
+      below -= runOf(held).step;
     }
     size(before, above);
     size(after, below);
     put([before, ...children, after]);
   }
 
-  function step(line) {
-    return heights.get(lines[line].kind) + gap;
+  /** The last run that begins at this line or before, and by px from the top. */
+  function runOf(line) {
+    return lastOf((run) => run.line <= line);
   }
 
+  function lastOf(begun) {
+    let low = 0;
+    let high = runs.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (begun(runs[middle])) low = middle;
+      else high = middle - 1;
+    }
+    return runs[low];
+  }
+
+  function lineAt(y) {
+    const run = lastOf(({ top: begin }) => begin <= y);
+    const line = run.line + Math.max(0, Math.floor((y - run.top) / run.step));
+    return Math.min(line, lines - 1);
+  }
+
+  function topOf(line) {
+    const run = runOf(line);
+    return line < lines ? run.top + (line - run.line) * run.step : end;
+  }
+
+  /** The elements of these lines and of those between them. */
   function elements(first, last) {
-    const indexes = [];
-    for (let index = lines[first].from; index < lines[last].to; index++) indexes.push(index);
-    return indexes.map(place);
+    const found = [];
+    for (let at = runs.indexOf(runOf(first)); at < runs.length && runs[at].line <= last; at++) {
+      const { line, per } = runs[at];
+      found.push(...place(runs[at], Math.max(0, first - line) * per, (last + 1 - line) * per));
+    }
+    return found;
   }
 
   /** The line of the focused item, -1 for none. */
   function heldLine() {
-    for (const [key, part] of parts) {
-      if (!part.el.contains(document.activeElement)) continue;
-      const index = items.findIndex((item) => item.key === key);
-      return lines.findIndex((line) => index >= line.from && index < line.to);
-    }
+    for (const [key, part] of parts) if (part.el.contains(document.activeElement)) return lineOf(part.kind, key);
     return -1;
   }
 
-  function lineAt(y) {
-    let low = 0;
-    let high = lines.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (lines[middle].top <= y) low = middle;
-      else high = middle - 1;
+  function lineOf(kind, key) {
+    for (const { items, per, line, kind: each } of runs) {
+      const index = each === kind ? items.findIndex((data) => kinds[kind].key(data) === key) : -1;
+      if (index >= 0) return line + Math.floor(index / per);
     }
-    return low;
+    return -1;
   }
 
   /** A spacer stands between two gaps of the grid; one of them is its own. */

@@ -2,7 +2,7 @@
 // setting writes only what differs.
 
 import { hubNow } from "./hub.js";
-import { attr, h, icon, plain, reicon, show, svg, vary, write } from "./dom.js";
+import { attr, h, icon, plain, reicon, show, svg, vary, whenNew, write } from "./dom.js";
 import { ago, full, level, local, moment, parse, percent } from "./format.js";
 
 /** The states of a server, worst first. Never told by colour alone: each has its own shape and word. */
@@ -16,6 +16,7 @@ export const KINDS = {
 
 /** One of KINDS. A server that waits (for approval, or for its first sample) is neither online nor offline. */
 export function kindOf({ status, flags }) {
+  if (!flags.length) return status;
   if (flags.includes("pending")) return "waiting";
   return status !== "offline" && flags.includes("waiting") ? "waiting" : status;
 }
@@ -25,14 +26,12 @@ export function badge() {
   const mark = icon("online");
   const word = h("span", {});
   const el = h("span", { class: "badge" }, mark, word);
-  return {
-    el,
-    set(kind, text = KINDS[kind].word) {
-      attr(el, "data-kind", kind);
-      reicon(mark, kind);
-      write(word, text);
-    },
-  };
+  const change = whenNew((kind, text) => {
+    attr(el, "data-kind", kind);
+    reicon(mark, kind);
+    write(word, text);
+  });
+  return { el, set: (kind, text = KINDS[kind].word) => change(kind, text) };
 }
 
 /** A ring gauge with its figure inside: set(percent, limit). tone names the colour while all is well. */
@@ -59,12 +58,15 @@ export function bar(tone) {
   const figure = h("span", { class: "bar-figure" });
   const el = h("div", { class: "bar", role: "meter", "aria-valuemin": 0, "aria-valuemax": 100, "data-tone": tone },
     name, figure);
+  const entitle = whenNew((label) => {
+    write(name, label);
+    attr(name, "title", label);
+    attr(el, "aria-label", label);
+  });
   return {
     el,
     set(label, value, { limit, text } = {}) {
-      write(name, label);
-      attr(name, "title", label);
-      attr(el, "aria-label", label);
+      entitle(label);
       write(figure, text ?? percent(value));
       setMeter(el, value, limit, text);
     },

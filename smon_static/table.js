@@ -5,8 +5,9 @@ import { byName } from "./format.js";
 import { list } from "./list.js";
 
 /**
- * columns: [{key, label, value(row), make?() -> {el, set(row)}, text?(row), down?, numeric?, wide?}]; value is what is
- * sorted by (null: always last), down says that the first click shows the largest first. onsort(key, down) is told of
+ * columns: [{key, label, value(row), make?() -> {el, set(row)}, text?(row), down?, given?, numeric?}]; value is what is
+ * sorted by (null: always last), down says that the first click shows the largest first, given that the rows come in
+ * the order of this column. onsort(key, down) is told of
  * clicks; draw(rows, {key, down}, limit) sorts and shows at most so many. id(row) is a row's identity; mark(tr, row)
  * may set attributes on it.
  */
@@ -15,13 +16,13 @@ export function table({ caption, columns, id, onsort, mark = () => {} }) {
   const body = h("tbody");
   const whole = h("table", { class: "table" }, h("caption", { class: "unseen" }, caption),
     h("thead", {}, h("tr", {}, heads.map((each) => each.el))), body);
-  const rows = list(body, { row: { make: () => line(columns, mark), wide: true } }, { spacer: "tr" });
+  const rows = list(body, { row: { make: () => line(columns, mark), key: id, wide: true } }, { spacer: "tr" });
   return {
     el: h("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": caption }, whole),
     draw(data, sort, limit = Infinity) {
       attr(whole, "aria-rowcount", data.length + 1);
       for (const each of heads) each.set(sort);
-      rows.draw(sorted(data, columns, sort).slice(0, limit).map((row) => ({ key: id(row), kind: "row", data: row })));
+      rows.draw([{ kind: "row", items: sorted(data, columns, sort).slice(0, limit) }]);
     },
     stop: rows.stop,
   };
@@ -69,11 +70,16 @@ function kind(column) {
 /** The rows in order; equal ones keep theirs, and a missing value is last both ways. */
 export function sorted(rows, columns, { key, down }) {
   const column = columns.find((each) => each.key === key) || columns[0];
+  if (column.given && !down) return rows;
   const sign = down ? -1 : 1;
   const values = rows.map(column.value);
-  const missing = values.map((value) => Number(["", null, undefined].includes(value) || Number.isNaN(value)));
-  return [...rows.keys()].sort((a, b) => {
-    if (missing[a] || missing[b]) return missing[a] - missing[b];
-    return sign * (typeof values[a] === "number" ? values[a] - values[b] : byName(values[a], values[b]));
+  return [...rows.keys()].sort((one, other) => {
+    const [a, b] = [values[one], values[other]];
+    if (isMissing(a) || isMissing(b)) return isMissing(a) - isMissing(b);
+    return sign * (typeof a === "number" ? a - b : byName(a, b));
   }).map((index) => rows[index]);
+}
+
+function isMissing(value) {
+  return value === null || value === undefined || value === "" || Number.isNaN(value);
 }

@@ -2,7 +2,7 @@
 // for approval on top.
 
 import { ApiError, refresh, send } from "../hub.js";
-import { attr, h, icon, keyed, painted, show, toggle, vary, write } from "../dom.js";
+import { attr, h, icon, itemsOf, keyed, painted, show, toggle, vary, whenNew, write } from "../dom.js";
 import { byName, count, duration } from "../format.js";
 import { KINDS, age, badge, bar, kindOf, ring, setAge } from "../parts.js";
 import { recall, remember } from "../router.js";
@@ -30,6 +30,7 @@ function readerOf(columns) {
     constructor(row) {
       this.row = row;
       this.kind = kindOf(this);
+      this.place = 0;
     }
   }
   columns.forEach((name, index) => {
@@ -51,13 +52,13 @@ export function orderKeeper() {
       names = servers.map((server) => server.name);
       order = [...names.keys()].sort((a, b) => byName(names[a], names[b]));
     }
-    const ranks = Object.values(KINDS).map(() => []);
+    const ranks = Object.fromEntries(Object.keys(KINDS).map((kind) => [kind, []]));  // the worst first
     order.forEach((index, place) => {
       const server = servers[index];
       server.place = place;
-      ranks[KINDS[server.kind].rank].push(server);
+      ranks[server.kind].push(server);
     });
-    return ranks.flat();
+    return Object.values(ranks).flat();
   };
 }
 
@@ -69,12 +70,13 @@ export function current(server) {
 }
 
 /** Groups in the order of their worst server; the servers, which come worst first, keep theirs. */
-export function groupsOf(servers) {
+export function groupsOf(servers, nameOf = (server) => server.group) {
   const groups = new Map();
   for (const server of servers) {
-    const members = groups.get(server.group);
+    const name = nameOf(server);
+    const members = groups.get(name);
     if (members) members.push(server);
-    else groups.set(server.group, [server]);
+    else groups.set(name, [server]);
   }
   const rank = ({ servers: [worst] }) => KINDS[worst.kind].rank;
   return [...groups].map(([name, members]) => ({ name, servers: members }))
@@ -89,9 +91,9 @@ export function cards(root, list = null) {
   const el = h("div", { class: list ? "cards long" : "cards" });
   const folded = new Set(JSON.parse(recall("folded", "[]")));
   const kinds = {
-    group: { make: () => groupHead(fold), wide: true },
-    pending: { make: pendingLine, wide: true },
-    card: { make: card },
+    group: { make: () => groupHead(fold), key: (group) => "g" + group.key, wide: true },
+    pending: { make: pendingLine, key: keyOf, wide: true },
+    card: { make: card, key: keyOf },
     section: { make: () => section(kinds) },
   };
   const shown = list ? list(el, kinds) : keyed(el, kinds);
@@ -106,8 +108,9 @@ export function cards(root, list = null) {
 
   function draw(next) {
     servers = next;
-    const blocks = blocksOf(servers).map((block) => itemsOf(block, !folded.has(block.key)));
-    shown.draw(list ? blocks.flat() : blocks.map((items) => ({ key: items[0].key, kind: "section", data: items })));
+    const blocks = blocksOf(servers).map((block) => ({ ...block, open: !folded.has(block.key) }));
+    shown.draw(list ? blocks.flatMap(runsOf)
+      : blocks.map((block) => ({ key: block.key, kind: "section", data: itemsOf(runsOf(block), kinds) })));
   }
 
   return { draw, stop() { shown.stop?.(); el.remove(); } };
@@ -142,22 +145,25 @@ export function longCards(root) {
 
 function firstOnes(root, kinds) {
   const { draw } = keyed(root, kinds);
-  return { draw: (items) => draw(items.slice(0, FIRST)) };
+  return { draw: (runs) => draw(itemsOf(runs, kinds).slice(0, FIRST)) };
 }
 
 /** The groups, and before them one of those that wait for approval. */
 function blocksOf(servers) {
-  const pending = servers.filter(isPending);
-  const others = pending.length ? servers.filter((server) => !isPending(server)) : servers;
-  const groups = groupsOf(others).map((group) => ({ ...group, key: group.name, kind: "card" }));
-  if (!pending.length) return groups;
-  return [{ key: PENDING, name: "Waiting for approval", kind: "pending", servers: pending }, ...groups];
+  const groups = groupsOf(servers, (server) => (isPending(server) ? PENDING : server.group));
+  const pending = groups.filter(({ name }) => name === PENDING)
+    .map((group) => ({ ...group, key: PENDING, name: "Waiting for approval", kind: "pending" }));
+  const others = groups.filter(({ name }) => name !== PENDING)
+    .map((group) => ({ ...group, key: group.name, kind: "card" }));
+  return [...pending, ...others];
 }
 
-function itemsOf(group, open) {
-  const servers = open ? group.servers : [];
-  return [{ key: "g" + group.key, kind: "group", data: { ...group, open } },
-    ...servers.map((server) => ({ key: "s" + server.id, kind: group.kind, data: server }))];
+function runsOf(group) {
+  return [{ kind: "group", items: [group] }, { kind: group.kind, items: group.open ? group.servers : [] }];
+}
+
+function keyOf(server) {
+  return "s" + server.id;
 }
 
 /** A group with its cards; it is as many columns wide as it needs. */
@@ -234,19 +240,22 @@ function card() {
     h("p", { class: "card-meta" }, address, system),
     h("div", { class: "card-body" }, cpu.el, memory.el, disks.el),
     h("div", { class: "card-foot" }, life, foot, upkeep, alerts));
+  const introduce = whenNew((id, words, ip, os) => {
+    write(name, words);
+    attr(name, "href", "/servers/" + encodeURIComponent(id));
+    attr(name, "title", words);
+    write(address, ip);
+    write(system, os);
+    attr(system, "title", os);
+  });
   return {
     el,
     bind(server) {
       const { kind } = server;
       const { cpu: busy, memory: used, disks: filled } = current(server);
+      introduce(server.id, server.name, server.ip, server.os);
       attr(el, "data-kind", kind);
-      write(name, server.name);
-      attr(name, "href", "/servers/" + encodeURIComponent(server.id));
-      attr(name, "title", server.name);
       state.set(kind);
-      write(address, server.ip);
-      write(system, server.os);
-      attr(system, "title", server.os);
       cpu.set(busy);
       memory.set(used);
       disks.set(filled);

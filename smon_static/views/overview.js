@@ -6,7 +6,7 @@ import { count, duration, moment, parse, percent, roughly } from "../format.js";
 import { hubNow, setSeconds, watch } from "../hub.js";
 import { KINDS, age, badge, choice, notice, refusal, say, setAge, setSentence, skeleton, worstFirst } from "../parts.js";
 import { query, recall, remember } from "../router.js";
-import { FLEET, cards, current, isPending, longCards, orderKeeper, serversOf } from "./cards.js";
+import { FLEET, cards, current, isPending, longCards, orderKeeper, serversOf, wordOf } from "./cards.js";
 
 const TROUBLES_SHOWN = 3;
 const SAY_EVERY_MS = 10000;
@@ -167,8 +167,10 @@ function mentions(server, text) {
 function tallied(all) {
   const tallies = { alerts: 0, critical: 0, silentSince: Infinity };
   for (const server of all) {
-    if (server.alerts > 0) tallies.alerts += 1;
-    if (server.critical > 0) tallies.critical += 1;
+    if (server.alerts > 0) {
+      tallies.alerts += 1;
+      if (server.critical > 0) tallies.critical += 1;
+    }
     if (server.kind !== "offline") continue;
     const seen = parse(server.last_seen_at);
     if (seen < tallies.silentSince) tallies.silentSince = seen;
@@ -356,7 +358,7 @@ function nothingFound() {
 
 /** [heading, text] of each column on paper; the figures of a silent server are old, and none. */
 const ON_PAPER = [
-  ["Status", (server) => KINDS[server.kind].word], ["Name", (server) => server.name],
+  ["Status", wordOf], ["Name", (server) => server.name],
   ["Group", (server) => server.group], ["Address", (server) => server.ip],
   ["CPU", (server) => percent(current(server).cpu)], ["Memory", (server) => percent(current(server).memory)],
   ["Fullest disk", (server) => current(server).disks.slice(0, 1).map(([name, share]) => `${name} ${percent(share)}`)],
@@ -374,7 +376,8 @@ function announcer() {
   let before = [];
   let saidAt = 0;
   return (servers) => {
-    const changed = servers.filter(({ id, kind }, index) => before[index]?.id === id && before[index].kind !== kind);
+    const changed = servers.filter((server, index) => (
+      server.kind !== before[index]?.kind && server.id === before[index]?.id));
     before = servers;
     if (!changed.length || Date.now() - saidAt < SAY_EVERY_MS) return;
     saidAt = Date.now();

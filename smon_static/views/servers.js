@@ -1,6 +1,6 @@
 // The list view of the overview: a table that sorts by any column.
 
-import { attr, h, show, toggle, write } from "../dom.js";
+import { attr, h, show, toggle, whenNew, write } from "../dom.js";
 import { NONE, duration, parse } from "../format.js";
 import { KINDS, age, badge, bar, setAge } from "../parts.js";
 import { order, query } from "../router.js";
@@ -10,7 +10,7 @@ import { current, wordOf } from "./cards.js";
 const figure = (field) => (server) => current(server)[field];
 
 const COLUMNS = [
-  { key: "status", label: "Status", value: (server) => KINDS[server.kind].rank, make: statusCell },
+  { key: "status", label: "Status", given: true, value: (server) => KINDS[server.kind].rank, make: statusCell },
   { key: "name", label: "Name", value: (server) => server.place, make: nameCell },
   { key: "group", label: "Group", value: (server) => server.group, text: (server) => server.group },
   { key: "ip", label: "Address", value: (server) => server.ip, text: (server) => server.ip },
@@ -47,14 +47,12 @@ function statusCell() {
 
 function nameCell() {
   const name = h("a", { class: "name-link" });
-  return {
-    el: name,
-    set(server) {
-      write(name, server.name);
-      attr(name, "title", server.name);
-      attr(name, "href", "/servers/" + encodeURIComponent(server.id));
-    },
-  };
+  const introduce = whenNew((id, words) => {
+    write(name, words);
+    attr(name, "title", words);
+    attr(name, "href", "/servers/" + encodeURIComponent(id));
+  });
+  return { el: name, set: ({ id, name: words }) => introduce(id, words) };
 }
 
 function shareCell(label, field) {

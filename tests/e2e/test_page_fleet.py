@@ -3,6 +3,8 @@ server."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.e2e.test_page import AXE_RULES, HOSTILE, axe, card, figure, many, open_server  # noqa: F401
@@ -222,6 +224,19 @@ def test_other_pages_do_not_ask_for_the_overview_early(page, fresh_hub):
     page.get_by_text("Nothing is wrong that nobody has seen.").wait_for()
     page.wait_for_load_state("networkidle")
     assert cards == []
+
+
+@pytest.mark.parametrize("stored, query, fetched", [
+    ({}, "", False), ({}, "?view=list", True), ({"smon.view": "list"}, "", True), ({"smon.usual": "list"}, "", True),
+    ({"smon.view": "list"}, "?view=map", False), ({"smon.view": "grid", "smon.usual": "list"}, "", False)])
+def test_a_list_is_fetched_beside_the_first_modules(context, page, fresh_hub, allowed_faults, stored, query, fetched):
+    allowed_faults.append("ERR_FAILED")
+    context.add_init_script("for (const [key, value] of Object.entries(%s)) localStorage.setItem(key, value);"
+                            % json.dumps(stored))
+    page.route("**/app.js", lambda route: route.abort())  # so that only what comes before the modules is seen
+    page.goto(fresh_hub.url + "/" + query, wait_until="domcontentloaded")
+    names = page.evaluate("() => [...document.querySelectorAll('link[rel=modulepreload]')].map((each) => each.href)")
+    assert sum(name.endswith(("/list.js", "/table.js", "/views/servers.js")) for name in names) == (3 if fetched else 0)
 
 
 def test_an_early_answer_that_has_grown_old_is_asked_for_again(page, fresh_hub):
