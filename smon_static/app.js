@@ -32,7 +32,7 @@ function showAge() {
   const words = {
     loading: "Loading…",
     fine: "Updated " + ago(link.answeredAt, Date.now()),
-    down: "Hub unreachable",
+    down: link.error && trouble(link.error),
     refused: "No access",
   };
   write(element("age"), words[link.state]);
@@ -46,8 +46,13 @@ function showRefreshSwitch() {
   attr(button, "title", words);
 }
 
+/** Why there is no new data. A hub that answers can be reached, whatever it says. */
+function trouble({ away, status }) {
+  return away ? "Hub unreachable" : status === 429 ? "The hub asks to wait" : "The hub has a problem";
+}
+
 function bannerWords() {
-  const since = `Hub unreachable since ${clock(link.downSince)}`;
+  const since = `${trouble(link.error)} since ${clock(link.downSince)}`;
   const data = link.answeredAt ? `showing data from ${clock(link.answeredAt, true)}` : "nothing has been loaded yet";
   const reason = link.error.status ? ` (${link.error.message})` : "";
   const seconds = Math.max(0, Math.ceil((link.retryAt - Date.now()) / 1000));

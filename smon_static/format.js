@@ -29,12 +29,22 @@ export function rate(value) {
   return known(value) ? bytes(value) + "/s" : NONE;
 }
 
+/** "16 MiB/s" for an axis; an idle one has ticks within a byte, which have no round name. */
+export function rateTick(value) {
+  return Number.isInteger(value) ? rate(value).replace(".0 ", " ") : "";
+}
+
 export function percent(value, digits = 0) {
   return known(value) ? value.toFixed(digits) + "%" : NONE;
 }
 
 export function number(value, digits = 0) {
   return known(value) ? value.toFixed(digits) : NONE;
+}
+
+/** With no more digits than it needs: 0.5, 12. */
+export function plainNumber(value) {
+  return String(Number(value.toFixed(2)));
 }
 
 /** 2 -> "2 servers", 1 -> "1 server". */

@@ -14,14 +14,17 @@ const NEXT_MAX = 255;  // the longest address that the login page leads back to
 const kept = new Map();  // path -> {etag, data}, the least recently asked first
 let aheadMs = 0;         // how far the hub's clock is ahead of this one
 
+const AWAY = [0, 502, 503, 504];  // no answer, or a proxy's word that the hub gives none
+
 /** A refusal in the hub's own words. status 0: the hub could not be reached at all. */
 export class ApiError extends Error {
-  constructor(status, code, sentence, { field = null, retryAfterSeconds = 0 } = {}) {
+  constructor(status, code, sentence, { field = null, retryAfterSeconds = 0, own = false } = {}) {
     super(sentence);
     this.status = status;
     this.code = code;
     this.field = field;  // the member of the body that is at fault, where the hub names one
     this.retryAfterSeconds = retryAfterSeconds;
+    this.away = AWAY.includes(status) && !own;  // own: the hub itself says so, which is there then
   }
 
   /** The hub is away or overloaded: the same request may do later what it can not do now. */
@@ -105,7 +108,8 @@ async function refusal(answer) {
   const body = await answer.json().catch(() => ({}));  // a proxy's error page is no JSON: its status says enough
   const sentence = body.error || `The hub answered ${answer.status}.`;
   const retryAfterSeconds = Number(answer.headers.get("Retry-After")) || 0;
-  return new ApiError(answer.status, body.code || "unknown", sentence, { field: body.field, retryAfterSeconds });
+  const own = Boolean(body.error && body.code);
+  return new ApiError(answer.status, body.code || "unknown", sentence, { field: body.field, retryAfterSeconds, own });
 }
 
 function keep(path, etag, data) {
@@ -157,7 +161,7 @@ const TIMER_LIMIT_MS = 2 ** 31 - 1;  // a longer timer would fire at once
 /** What everyone may read; on("change") hears of each change of it, "draw" of each drawn answer, "sent" of each change
  * that the hub took. */
 export const link = {
-  state: "loading",    // loading, fine, down (no answer), refused (401)
+  state: "loading",    // loading, fine, down (no data came), refused (401)
   error: null,         // the ApiError behind down and refused
   answeredAt: null,    // when the data on the page was fetched, ms of this machine
   downSince: null,

@@ -101,6 +101,13 @@ export function setSentence(el, sentence) {
   attr(el, "title", sentence);
 }
 
+/** An alert's severity on its badge: what is neither critical nor a warning informs. Gives the kind it is shown as. */
+export function setSeverity(mark, severity) {
+  const kind = ["critical", "warning"].includes(severity) ? severity : "online";
+  mark.set(kind, kind === "online" ? "Info" : undefined);
+  return kind;
+}
+
 /** Alerts with the critical ones first, otherwise in their order. */
 export function worstFirst(alerts) {
   return [...alerts].sort((a, b) => (b.severity === "critical") - (a.severity === "critical"));
@@ -109,6 +116,26 @@ export function worstFirst(alerts) {
 /** A moment that stays as it is, with the full time on hover. */
 export function stamp(iso) {
   return h("time", { datetime: iso, title: full(parse(iso)) }, moment(parse(iso), hubNow()));
+}
+
+/** Over what a silent server said last: of when it is, which also dims what follows. set(iso), null for fresh data. */
+export function asOf() {
+  const when = h("time");
+  const el = h("p", { class: "as-of" }, "As of ", when, ", the server's last sample");
+  return {
+    el,
+    set(iso) {
+      show(el, Boolean(iso));
+      attr(when, "datetime", iso);
+      attr(when, "title", full(parse(iso)));
+      write(when, moment(parse(iso), hubNow()));
+    },
+  };
+}
+
+/** When a silent server's figures were taken; null while it reports, and where there are none. */
+export function oldSince({ server, metrics }) {
+  return metrics && kindOf(server) === "offline" ? metrics.timestamp : null;
 }
 
 /** Bring every age in the document up to now. */

@@ -6,7 +6,7 @@ import { clock, day, momentIn, zoneMs } from "../format.js";
 import { surface, token } from "./canvas.js";
 import { clamp, decimate, gapLimit, nearest, roundUp, runs, summary, timeTicks, valueTicks } from "./scale.js";
 
-const LEFT = 68;           // the plot inside its canvas, in CSS pixels
+const LEFT = 68;           // the plot inside its canvas, in CSS pixels; beside it fits "1023 MiB/s"
 const RIGHT = 8;
 const TOP = 10;
 const BOTTOM = 24;
@@ -21,11 +21,12 @@ const EMPTY = { t: [], lines: [], from: 0, to: 1, stepMs: 0, events: [] };
 
 /**
  * lines: [{name, tone, dashed?}], format(value) -> text, tick(value) -> text for the axis, max: the fixed upper end or
- * null to follow the data (binary: in powers of two), hint: what the keys do.
+ * null to follow the data (binary: in powers of two), hint: what the keys do, left: where the plot begins, in pixels.
  * set({t, lines: [{v, low?, high?}], from, to, stepMs, events: [{t, tone}]}) shows data; onpick(ms) hears of a click or
  * Enter on a sample, onpoint(ms or undefined) of the cursor, onzoom(from, to) of a drag, and without times of Escape.
  */
-export function lineChart({ label, lines, format, tick = format, max, binary, hint, onpick, onpoint, onzoom }) {
+export function lineChart({ label, lines, format, tick = format, max, binary, left = LEFT, hint, onpick, onpoint,
+  onzoom }) {
   const plot = h("div", { class: "chart-plot", role: "slider", tabindex: 0,
     "aria-label": hint ? `${label}. ${hint}` : label });
   const words = h("p", { class: "chart-words" });
@@ -35,10 +36,10 @@ export function lineChart({ label, lines, format, tick = format, max, binary, hi
   const stage = surface(plot, paint);
   // What is drawn and where: the data, right, floor and ratio of the plot, the sample under the cursor (marked, -1 for
   // none), a moment that stays marked (picked).
-  const scene = { ...EMPTY, top: 1, marked: -1,
-    xOf: (t) => LEFT + (t - scene.from) / (scene.to - scene.from) * (scene.right - LEFT),
+  const scene = { ...EMPTY, left, top: 1, marked: -1,
+    xOf: (t) => left + (t - scene.from) / (scene.to - scene.from) * (scene.right - left),
     yOf: (value) => scene.floor - clamp(value / scene.top, 0, 1) * (scene.floor - TOP),
-    timeAt: (x) => scene.from + clamp((x - LEFT) / (scene.right - LEFT), 0, 1) * (scene.to - scene.from),
+    timeAt: (x) => scene.from + clamp((x - left) / (scene.right - left), 0, 1) * (scene.to - scene.from),
   };
 
   function set(data) {
@@ -60,7 +61,7 @@ export function lineChart({ label, lines, format, tick = format, max, binary, hi
     context.font = "12px " + token("font");
     drawValueAxis(context, scene, tick);
     drawTimeAxis(context, scene);
-    const draw = scene.t.length > DENSE * (scene.right - LEFT) * ratio ? drawDense : drawSparse;
+    const draw = scene.t.length > DENSE * (scene.right - left) * ratio ? drawDense : drawSparse;
     scene.lines.forEach((line, i) => draw(context, scene, line, lines[i]));
     for (const event of scene.events) drawEvent(context, scene, event);
     if (scene.picked) drawPicked(context, scene);
@@ -116,25 +117,25 @@ function dip(context, tone, alpha = 1) {
   context.globalAlpha = alpha;
 }
 
-function drawValueAxis(context, { right, top, yOf }, tick) {
+function drawValueAxis(context, { left, right, top, yOf }, tick) {
   context.textAlign = "right";
   for (const value of valueTicks(top)) {
     const y = Math.round(yOf(value));
     dip(context, "line");
-    context.fillRect(LEFT, y, right - LEFT, 1);
+    context.fillRect(left, y, right - left, 1);
     dip(context, "muted");
-    context.fillText(tick(value), LEFT - 8, y + 3.6);
+    context.fillText(tick(value), left - 8, y + 3.6);
   }
 }
 
-function drawTimeAxis(context, { right, floor, from, to, xOf }) {
+function drawTimeAxis(context, { left, right, floor, from, to, xOf }) {
   const ahead = zoneMs(to);
-  const { step, ticks } = timeTicks(from, to, Math.max(2, (right - LEFT) / TICK_PX), ahead);
+  const { step, ticks } = timeTicks(from, to, Math.max(2, (right - left) / TICK_PX), ahead);
   context.textAlign = "center";
   for (const t of ticks) {
     const midnight = (t + ahead) % DAY_MS === 0;
     dip(context, midnight && step < DAY_MS ? "text" : "muted");
-    context.fillText(midnight ? day(t) : clock(t), clamp(xOf(t), LEFT + 18, right - 18), floor + 18);
+    context.fillText(midnight ? day(t) : clock(t), clamp(xOf(t), left + 18, right - 18), floor + 18);
   }
 }
 
@@ -164,14 +165,14 @@ function drawSparse(context, { floor, t, stepMs, xOf, yOf }, { v, low, high = v 
  * to the floor for the area, each kind in one stroke. A column reaches back to the last value before it, so that the
  * line does not fall apart. Stroking the zigzag itself costs ten times the raster.
  */
-function drawDense(context, { right, floor, ratio, t, from, to, yOf }, line, { tone }) {
-  const columns = Math.floor((right - LEFT) * ratio);
+function drawDense(context, { left, right, floor, ratio, t, from, to, yOf }, line, { tone }) {
+  const columns = Math.floor((right - left) * ratio);
   const { lows, highs, lasts } = decimate(t, line, from, to, columns);
   const path = new Path2D();
   const area = new Path2D();
   for (let i = 0; i < columns; i++) {
     if (highs[i] !== highs[i]) continue;
-    const x = Math.round(LEFT * ratio) + i + 0.5;
+    const x = Math.round(left * ratio) + i + 0.5;
     const before = lasts[i - 1];
     const end = Math.ceil(yOf(before < lows[i] ? before : lows[i]) * ratio) + 1;
     path.moveTo(x, Math.floor(yOf(before > highs[i] ? before : highs[i]) * ratio));

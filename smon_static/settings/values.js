@@ -51,7 +51,12 @@ export function mount(root) {
 /** A row of one of the hub's tables as a field of a form. */
 export function lookOf({ key, type, text, min, max, choices, secret }) {
   const kind = secret ? "secret" : choices.length ? "select" : KINDS[type] || "text";
-  return { key, kind, label: words(key), text, min, max, choices };
+  return { key, kind, label: words(key), text: labelled(text), min, max, choices };
+}
+
+/** A help text with the labels of the settings that it names. */
+function labelled(text) {
+  return text.replace(/[a-z]+(_[a-z]+)+/g, (key) => `“${words(key)}”`);
 }
 
 /** "stale_threshold_minutes" -> "Stale threshold minutes" */

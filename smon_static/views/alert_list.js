@@ -2,10 +2,10 @@
 // State in the query: state, sev (severity), q (text).
 
 import { attr, h, keyed, show, toggle, write } from "../dom.js";
-import { count, duration, full, moment, parse, percent } from "../format.js";
+import { count, duration, full, local, moment, parse, percent } from "../format.js";
 import { filled, formDialog } from "../forms.js";
 import { get, hubNow, refresh, send } from "../hub.js";
-import { age, badge, choice, setAge, setSentence, stamp } from "../parts.js";
+import { age, badge, choice, setAge, setSentence, setSeverity, stamp } from "../parts.js";
 import { query } from "../router.js";
 
 const PATH = "/api/dashboard/alerts";
@@ -150,10 +150,9 @@ function line({ choose, acknowledge, named }) {
     el,
     bind({ alert: next, chosen }) {
       alert = next;
-      const kind = ["critical", "warning"].includes(alert.severity) ? alert.severity : "online";
+      const kind = setSeverity(state, alert.severity);
       const over = Boolean(alert.resolved_at);
       attr(el, "data-kind", over ? "online" : kind);
-      state.set(kind, kind === "online" ? "Info" : undefined);
       write(name, alert.display_name || alert.hostname || "The hub");
       attr(name, "href", alert.server_id ? "/servers/" + encodeURIComponent(alert.server_id) : null);
       show(name, named);
@@ -167,8 +166,8 @@ function line({ choose, acknowledge, named }) {
       show(button, waits);
       show(box, waits);
       box.checked = chosen;
-      attr(box, "aria-label", `Choose: ${alert.message}`);
-      attr(button, "aria-label", `Acknowledge: ${alert.message}`);
+      attr(box, "aria-label", `Choose: ${message.textContent}`);
+      attr(button, "aria-label", `Acknowledge: ${message.textContent}`);
       write(note, noteOf(alert));
       attr(note, "title", full(parse(alert.acknowledged_at)) || null);
       show(note, Boolean(note.textContent));
@@ -233,7 +232,9 @@ function momentsOf(events) {
   if (!events || events.length < 2) return null;
   return h("div", {}, h("h3", {}, "What happened"), h("ol", {}, events.map(({ at, event, severity, message, who }) => {
     const by = who ? ` by ${who}` : "";
-    return h("li", {}, stamp(at), `: ${event}${by} (${severity}) – ${message}`);
+    const said = h("span");
+    setSentence(said, message);
+    return h("li", {}, stamp(at), `: ${event}${by} (${severity}) – `, said);
   })));
 }
 
@@ -251,7 +252,7 @@ function busiest(processes) {
 function acknowledge(alerts) {
   const one = alerts.length === 1;
   formDialog({ title: one ? "Acknowledge this alert" : `Acknowledge ${alerts.length} alerts`,
-    lead: one ? alerts[0].message : null, submit: "Acknowledge",
+    lead: one ? local(alerts[0].message, hubNow()) : null, submit: "Acknowledge",
     looks: [{ key: "note", kind: "area", label: "Note", text: "What you know or do about it; may be empty." },
       { key: "hours", kind: "select", label: "Quiet", choices: QUIET, value: "" }],
     send: ({ note, hours }) => send("PATCH", PATH, { ...which(alerts), ...filled({ note, until: untilOf(hours) }) }),

@@ -4,7 +4,7 @@ import { h, show, write } from "../dom.js";
 import { count } from "../format.js";
 import { action } from "../forms.js";
 import { ApiError, get, send } from "../hub.js";
-import { age, badge, setAge, setSentence } from "../parts.js";
+import { age, badge, setAge, setSentence, setSeverity } from "../parts.js";
 
 const PATH = "/api/dashboard/notifications";
 
@@ -46,15 +46,14 @@ function line(notification, mark) {
   const state = badge();
   const { event, severity } = notification;
   if (event === "recovered") state.set("online", "Over");
-  else if (["critical", "warning"].includes(severity)) state.set(severity);
-  else state.set("online", "Info");
+  else setSeverity(state, severity);
   const when = age("muted");
   setAge(when, notification.timestamp);
   const said = h("p");
   setSentence(said, notification.message);
   const name = notification.display_name || notification.hostname;
   const read = action("Read", () => mark({ notification_id: notification.id }),
-    { label: `Mark read: ${notification.message}` });
+    { label: `Mark read: ${said.textContent}` });
   read.classList.add("for-admin");
   return h("li", { class: "notice-line" },
     h("div", {}, state.el, name && h("a", { href: placeOf(notification) }, name), when),

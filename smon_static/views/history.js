@@ -14,14 +14,14 @@ import { endOf } from "./moment_slider.js";
 export const RANGES = [
   ["6", "6 h"], ["12", "12 h"], ["24", "24 h"], ["48", "48 h"], ["72", "72 h"], ["168", "7 d"], ["720", "30 d"],
 ];
-const DEFAULT_HOURS = "24";
-const HOUR_MS = 3600000;
+export const DEFAULT_HOURS = "24";
+export const HOUR_MS = 3600000;
 const LINES = [
   { name: "CPU", tone: "cpu", field: "cpu_percent", low: "cpu_min", high: "cpu_max" },
   { name: "Memory", tone: "memory", field: "memory_percent", low: "memory_min", high: "memory_max", dashed: true },
 ];
 const LOOK = { label: "CPU and memory over time", lines: LINES, format: (value) => percent(value, 1), tick: percent,
-  max: 100, hint: "Arrow keys step through the samples, Enter shows the processes of that moment" };
+  max: 100, left: 44, hint: "Arrow keys step through the samples, Enter shows the processes of that moment" };
 const TONES = { critical: "crit", warning: "warn" };
 const RESTART = "reboot";  // the rule whose alerts say that the machine was started anew
 const iso = (ms) => new Date(ms).toISOString();

@@ -4,7 +4,7 @@
 
 import { ApiError, get, hubNow, watch } from "../hub.js";
 import { h, icon, keyed, reicon, show, write } from "../dom.js";
-import { NONE, bytes, count, number, parse, percent, rate } from "../format.js";
+import { NONE, bytes, count, number, parse, percent, plainNumber, rate, rateTick } from "../format.js";
 import { age, bar, choice, kindOf, notice, panel, refusal, setAge, skeleton } from "../parts.js";
 import { query } from "../router.js";
 import { lineChart } from "../charts/line.js";
@@ -19,11 +19,6 @@ const DEFAULTS = { w: "5", r: "5", b: "30", d: "Bytes" };
 const INTRODUCE_MS = 30000;  // how often name, state and thresholds are asked for
 
 const perSecondOf = (value) => (Number.isFinite(value) ? number(value, value < 10 ? 1 : 0) + "/s" : NONE);
-
-/** "16 MiB/s" for the axis; an idle one has ticks within a byte, which have no round name. */
-const rateTick = (value) => (Number.isInteger(value) ? rate(value).replace(".0 ", " ") : "");
-
-const plainNumber = (value) => String(Number(value.toFixed(2)));
 
 /** The charts: which lines, where each value lies in a sample, how it is written. Those with a unit share a panel. */
 const CHARTS = [
@@ -68,7 +63,8 @@ function share(value, limit, detail) {
 }
 
 function perSecond(one, other) {
-  return number(one + other) + "/s";
+  const known = Number.isFinite(one) && Number.isFinite(other);
+  return known ? number(one + other) + "/s" : NONE;
 }
 
 function option(name) {

@@ -2,7 +2,7 @@
 
 import { attr, h, show, write } from "../dom.js";
 import { bytes, count, parse, percent } from "../format.js";
-import { age, filterField, panel, setAge } from "../parts.js";
+import { age, asOf, filterField, oldSince, panel, setAge } from "../parts.js";
 import { order, query } from "../router.js";
 import { table } from "../table.js";
 
@@ -34,6 +34,7 @@ export function processes({ short = Infinity } = {}) {
   const when = age("muted");
   const toNow = () => query.set({ at: "" });
   const back = h("button", { type: "button", class: "button small", onclick: toNow }, "Back to now");
+  const old = asOf();
   const none = h("p", { class: "muted" });
   const more = h("a", { class: "more-link" });
   const onsort = (key, down) => query.set({ sort: order.write(key, down) === USUAL ? "" : order.write(key, down) });
@@ -54,14 +55,15 @@ export function processes({ short = Infinity } = {}) {
   query.listen(fill);
 
   return {
-    el: panel("Top processes", { className: "panel-processes", beside: [when, back], end: filter }, none, shown.el,
-      more),
+    el: panel("Top processes", { className: "panel-processes", beside: [when, back], end: filter }, none, old.el,
+      shown.el, more),
     draw(answer) {
       rows = answer.processes;
       const past = Boolean(query.get("at"));
       show(back, past);
       show(when, past && Number.isFinite(parse(answer.processes_at)));
       setAge(when, answer.processes_at, "as they were ");
+      old.set(past ? null : oldSince(answer));
       fill();
     },
     stop: shown.stop,

@@ -4,7 +4,9 @@
 import { ApiError, get, hubNow, refresh, send } from "../hub.js";
 import { attr, h, icon, keyed, show, vary, write } from "../dom.js";
 import { DEFAULT_LIMIT, bytes, count, duration, number, parse, percent, rate, roughly } from "../format.js";
-import { KINDS, age, badge, bar, kindOf, panel, setAge, setSentence, worstFirst } from "../parts.js";
+import {
+  KINDS, age, asOf, badge, bar, kindOf, oldSince, panel, setAge, setSentence, setSeverity, worstFirst,
+} from "../parts.js";
 import { history, historyQuestion } from "./history.js";
 import { processes } from "./processes.js";
 import { serverPage } from "./server_page.js";
@@ -109,13 +111,21 @@ function complaint(agent) {
     h("p", {}, "The agent reports:"), h("ul", {}, lines.map((line) => h("li", {}, line))));
 }
 
+/** The rules whose alerts say less than the complaint above them does, and when it does. */
+const TOLD_ABOVE = {
+  agent: ({ errors }) => Object.keys(errors || {}).length > 0,
+  clock_skew: ({ clock_ahead_seconds: ahead }) => Boolean(ahead),
+};
+
 function alerts() {
   const el = h("ul", { class: "alerts", "aria-label": "Open alerts" });
   const lines = keyed(el, { alert: { make: alertLine } });
   return {
     el,
     draw(answer) {
-      const open = worstFirst(answer.alerts.filter((alert) => !alert.resolved_at && alert.state !== "resolved"));
+      const told = Object.keys(TOLD_ABOVE).filter((rule) => TOLD_ABOVE[rule](answer.server.agent || {}));
+      const open = worstFirst(answer.alerts.filter((alert) => !alert.resolved_at && alert.state !== "resolved"
+        && !told.includes(alert.alert_type)));
       show(el, open.length > 0);
       lines.draw(open.map((alert) => ({ key: String(alert.id), kind: "alert", data: alert })));
     },
@@ -131,9 +141,7 @@ function alertLine() {
   return {
     el,
     bind(alert) {
-      const kind = alert.severity === "critical" ? "critical" : "warning";
-      attr(el, "data-kind", kind);
-      state.set(kind);
+      attr(el, "data-kind", setSeverity(state, alert.severity));
       setSentence(message, alert.message);
       attr(message, "href", location.pathname + "/alerts");
       setAge(since, alert.timestamp);
@@ -152,7 +160,7 @@ function gauges() {
     el,
     draw({ server, metrics }) {
       show(el, Boolean(metrics));
-      attr(el, "data-old", kindOf(server) === "offline");
+      attr(el, "data-old", Boolean(oldSince({ server, metrics })));
       if (metrics) for (const [tile, read] of tiles) tile.set(read(metrics, server));
     },
   };
@@ -197,12 +205,14 @@ function disks(address) {
   let forecast = null;
   let latest = null;
   const body = h("div", { class: "disks" });
+  const old = asOf();
   const none = h("p", { class: "muted" }, "No disk has been reported.");
   const lines = keyed(body, { disk: { make: diskLine } });
   return {
-    el: panel("Disks", { className: "panel-disks" }, none, body),
+    el: panel("Disks", { className: "panel-disks" }, none, old.el, body),
     draw(answer) {
       latest = answer;
+      old.set(oldSince(answer));
       fill();
       foresee();
     },

@@ -3,7 +3,7 @@
 
 import { h, show, write } from "../dom.js";
 import { count, number } from "../format.js";
-import { age, badge, choice, filterField, panel, setAge } from "../parts.js";
+import { age, asOf, badge, choice, filterField, oldSince, panel, setAge } from "../parts.js";
 import { query } from "../router.js";
 import { table } from "../table.js";
 
@@ -57,6 +57,7 @@ export function services({ short = Infinity } = {}) {
   const filter = filterField("Filter services", fill);
   const states = choice("Which services", Object.entries(CHOICES).map(([key, [word]]) => [key, word]),
     (state) => query.set({ state }));
+  const old = asOf();
   const none = h("p", { class: "muted" });
   const more = h("a", { class: "more-link" });
   const shown = table({ caption: "Services", columns: whole ? [...COLUMNS, ...MORE_COLUMNS] : COLUMNS,
@@ -85,12 +86,13 @@ export function services({ short = Infinity } = {}) {
   query.listen(fill);
   return {
     el: panel("Services", { className: whole ? "panel-services whole" : "panel-services", beside: tally,
-      end: [whole && states.el, filter] }, none, shown.el, more),
+      end: [whole && states.el, filter] }, none, old.el, shown.el, more),
     draw(answer) {
       rows = answer.services;
       const tallied = (...wanted) => rows.filter((row) => wanted.includes(row.status)).length;
       const failed = tallied("failed", "error");
       write(tally, (failed ? `${failed} failed, ` : "") + (rows.length ? `${tallied("running")} running` : ""));
+      old.set(oldSince(answer));
       fill();
     },
     stop: shown.stop,

@@ -339,7 +339,7 @@ NOTE_LABELS = """() => {
     CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
         const width = this.measureText(text).width;
         const left = { right: x - width, center: x - width / 2 }[this.textAlign];
-        labels.push({ text, left });
+        labels.push({ text, left, x });
         write.call(this, text, x, y);
     };
 }"""
@@ -375,6 +375,39 @@ def test_an_idle_network_has_no_label_twice(hub, page):
     page.wait_for_function("() => labels.some(({ text }) => text === '1 B/s')")
     texts = page.evaluate("() => labels.map(({ text }) => text)")
     assert texts.count("0 B/s") == texts.count("1 B/s")
+
+
+def test_the_plot_begins_beside_its_labels_and_charts_above_each_other_at_one_place(hub, page):
+    server = hub.register("aligned")
+    server.send()
+    server.live(network_rate={"bytes_recv_per_sec": 5 << 20, "bytes_sent_per_sec": 0})
+    page.add_init_script("(%s)()" % NOTE_LABELS)
+    page.set_viewport_size({"width": 1280, "height": 2000})
+    ends = """() => [...new Set(labels.filter(({ text }) => /[%s]$/.test(text)).map(({ x }) => x))]"""
+    open_server(page, server)
+    page.wait_for_function("() => labels.some(({ text }) => text === '100%')")
+    assert page.evaluate(ends) == [36]
+    assert [each for each in page.evaluate("() => labels") if each["left"] < 0] == []
+    page.goto("/servers/%s/performance" % server.id)
+    page.wait_for_function("() => ['100%', '8 MiB/s'].every((label) => labels.some(({ text }) => text === label))")
+    assert page.evaluate(ends) == [60]
+
+
+def test_unknown_packets_and_operations_are_no_zero(hub, page):
+    server = hub.register("countless")
+    server.send()
+    server.live(network_rate={"bytes_recv_per_sec": 4096, "bytes_sent_per_sec": 0},
+                disk_io_rate={"read_bytes_per_sec": 0, "write_bytes_per_sec": 0, "read_count_per_sec": 3,
+                              "write_count_per_sec": None})
+    page.goto("/servers/%s/performance" % server.id)
+    tile = page.locator(".tile", has_text="Packets")
+    tile.get_by_text("4.0 KiB/s").wait_for()
+    assert tile.locator("dd").all_inner_texts() == ["4.0 KiB/s", "0 B/s", "–"]
+    assert page.locator(".tile", has_text="Operations").locator("dd").last.inner_text() == "–"
+    server.live(network_rate={"bytes_recv_per_sec": 8192, "bytes_sent_per_sec": 0, "packets_recv_per_sec": 5,
+                              "packets_sent_per_sec": 0})
+    tile.get_by_text("8.0 KiB/s").wait_for()
+    assert tile.locator("dd").last.inner_text() == "5/s"
 
 
 def test_a_live_tile_is_judged_by_the_servers_own_threshold_and_by_none_before(hub, page):

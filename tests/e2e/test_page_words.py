@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta, timezone
+
+import pytest
 
 from tests.e2e.test_page import open_server
 from tests.e2e.test_page_manage import PASSWORD, accounts, field  # noqa: F401
 
 CARDS = "/api/dashboard?view=cards"
 SAID = "No sign of life since 2026-01-02T03:04:05Z"
+TROUBLE = {"version": "1", "errors": {"services": "No service manager that the agent knows runs here."}}
 
 
 def test_moments_in_the_hubs_words_are_in_the_viewers_zone(browser, hub):
@@ -33,6 +37,25 @@ def test_moments_in_the_hubs_words_are_in_the_viewers_zone(browser, hub):
     context.close()
 
 
+def test_what_happened_to_an_alert_is_told_in_the_viewers_zone(browser, hub):
+    hub.register("eventful").send({"cpu_percent": 99.0})
+    context = browser.new_context(base_url=hub.url, timezone_id="America/New_York")
+    page = context.new_page()
+
+    def eventful(route):
+        answer = route.fetch()
+        event = {"at": "2026-01-02T03:04:05Z", "event": "opened", "severity": "warning", "message": SAID, "who": None}
+        route.fulfill(response=answer, json={"alert": dict(answer.json()["alert"], events=[event] * 2)})
+
+    page.route("**/api/dashboard/alerts/*", eventful)
+    page.goto("/alerts?q=eventful")
+    page.get_by_text("Why", exact=True).click()
+    told = page.locator(".why li").first
+    told.filter(has_text="opened (warning) – No sign of life since 1 Jan 22:04").wait_for()
+    assert told.locator("span").get_attribute("title") == SAID
+    context.close()
+
+
 def test_a_name_keeps_the_joiners_that_its_script_or_emoji_needs(page, hub):
     name = "dev \U0001f469\u200d\U0001f4bb"
     page.goto("/servers/" + hub.register("joined", display_name=name).id)
@@ -45,6 +68,99 @@ def test_a_server_tells_its_worst_alert_first(page, hub):
     open_server(page, server)
     lines = page.get_by_role("list", name="Open alerts").locator("li")
     assert [line.get_attribute("data-kind") for line in lines.all()] == ["critical", "warning"]
+
+
+def test_an_agents_trouble_is_told_once(page, hub):
+    server = hub.register("troubled")
+    server.send({"memory_percent": 91.0}, agent=TROUBLE)
+    open_server(page, server)
+    page.get_by_text("services: No service manager").wait_for()
+    lines = page.get_by_role("list", name="Open alerts").locator("li")
+    assert [line.locator(".alert-message").inner_text().split(" at ")[0] for line in lines.all()] == ["Memory usage"]
+    page.goto("/servers/%s/alerts" % server.id)
+    page.get_by_text("Agent: services: No service manager").wait_for()
+    server.send({"memory_percent": 91.0}, agent=dict(TROUBLE, errors={}))
+    open_server(page, server)  # the agent says no more, the alert waits for a second good sample
+    lines.filter(has_text="Agent: services: No service manager").wait_for()
+    assert page.get_by_text("The agent reports:").count() == 0
+
+
+def test_what_informs_is_no_warning(page, hub):
+    server = hub.register("told")
+    server.send({"cpu_percent": 91.0})
+
+    def informing(route):
+        answer = route.fetch()
+        body = answer.json()
+        body["alerts"][0]["severity"] = "info"
+        route.fulfill(response=answer, json=body)
+
+    page.route("**/api/dashboard/server/%s?*" % server.id, informing)
+    open_server(page, server)
+    line = page.get_by_role("list", name="Open alerts").locator("li")
+    assert (line.locator(".badge").inner_text(), line.get_attribute("data-kind")) == ("Info", "online")
+
+
+@pytest.mark.parametrize("place, panels", [
+    ("", ["processes", "disks", "services"]), ("/processes", ["processes"]), ("/services", ["services"])])
+def test_what_a_silent_server_said_last_is_dimmed_and_says_of_when_it_is(page, hub, place, panels):
+    server = hub.register("hushed", hostname="hushed")
+    server.send(processes=[{"pid": 7, "name": "job", "cpu_percent": 5.0, "memory_percent": 1.0}],
+                services=[{"service_name": "ssh", "display_name": "ssh", "status": "running"}])
+    page.goto("/servers/" + server.id + place)
+    page.locator("time[data-age]:visible").first.wait_for()
+    assert page.locator(".as-of:visible").count() == 0
+
+    def silent(route):
+        answer = route.fetch(headers={name: value for name, value in route.request.headers.items()
+                                      if name != "if-none-match"})
+        body = answer.json()
+        body["server"]["status"] = "offline"
+        body["metrics"]["timestamp"] = "2026-01-02T03:04:05Z"
+        route.fulfill(response=answer, json=body)
+
+    page.route("**/api/dashboard/server/%s?*" % server.id, silent)
+    page.get_by_role("button", name="Refresh now").click()
+    for name in panels:
+        panel = page.locator(".panel-" + name)
+        said = panel.locator(".as-of")
+        said.filter(has_text=re.compile(r"^As of 2 Jan \d\d:\d\d, the server's last sample$")).wait_for()
+        assert said.locator("time").get_attribute("datetime") == "2026-01-02T03:04:05Z"
+        assert panel.locator(".as-of ~ :is(.scroller, .disks)").evaluate(
+            "(el) => getComputedStyle(el).filter") == "saturate(0.3)"
+
+
+PROXY_PAGE = {"status": 502, "content_type": "text/html", "body": "<h1>Bad Gateway</h1>"}
+DISK_FULL = {"status": 503, "json": {"error": "The hub's disk is full.", "code": "unavailable"}}
+INTERNAL = {"status": 500, "json": {"error": "Internal error.", "code": "internal"}}
+TOO_MANY = {"status": 429, "json": {"error": "More than 120 requests in a minute.", "code": "rate_limited"}}
+
+
+@pytest.mark.parametrize("answer, title, reason", [
+    (PROXY_PAGE, "Hub unreachable", "The hub answered 502."),
+    (DISK_FULL, "The hub has a problem", "The hub's disk is full."),
+    (INTERNAL, "The hub has a problem", "Internal error."),
+    (TOO_MANY, "The hub asks to wait", "More than 120 requests in a minute.")])
+def test_a_hub_that_answers_is_not_called_unreachable(page, hub, allowed_faults, answer, title, reason):
+    allowed_faults.append("Failed to load resource")
+    page.goto("/")
+    page.wait_for_function("() => document.getElementById('age').textContent.startsWith('Updated')")
+    page.route("**/api/**", lambda route: route.fulfill(**answer))
+    page.get_by_role("button", name="Refresh now").click()
+    banner = page.locator("#banner-words")
+    banner.filter(has_text=title).wait_for()
+    assert re.match(r"%s since \d\d:\d\d \(%s\) – showing data from " % (title, re.escape(reason)),
+                    banner.inner_text())
+    assert page.locator("#age").inner_text() == title
+
+
+def test_a_help_text_names_a_setting_by_its_label(page, hub):
+    page.goto("/settings")
+    box = field(page, "rollup_retention_days")
+    box.get_by_text("never fewer than “Data retention days”.").wait_for()
+    assert field(page, "data_retention_days").locator("label").inner_text() == "Data retention days"
+    texts = page.locator(".field-help").all_inner_texts()
+    assert len(texts) > 20 and [text for text in texts if re.search("[a-z]_[a-z]", text)] == []
 
 
 def test_figures_that_are_old_are_said_to_be_although_the_server_reports(page, hub):
