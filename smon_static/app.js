@@ -14,6 +14,7 @@ const ROUTES = [
   { path: /^\/servers\/(?<id>[^/]+)\/services$/, view: () => import("./views/server_services.js") },
   { path: /^\/servers\/(?<id>[^/]+)\/alerts$/, view: () => import("./views/server_alerts.js") },
   { path: /^\/servers\/(?<id>[^/]+)\/settings$/, view: () => import("./views/server_settings.js") },
+  { path: /^\/compare$/, view: () => import("./views/compare_page.js") },
   { path: /^\/alerts$/, view: () => import("./views/alerts.js") },
   { path: /^\/alerts\/maintenance$/, view: () => import("./views/maintenance.js") },
   { path: /^\/add$/, view: () => import("./views/add.js") },

@@ -147,6 +147,7 @@ ROUTES = (
     Route("POST", "/login", session_api.log_in_by_form, "open", "Log in by form.", body=FORM, on="logins"),
     Route("POST", "/setup", session_api.set_up_by_form, "open", "Make the first account by form.", body=FORM,
           on="logins"),
+    Route("GET", "/compare", pages.shell, "open", "The histories of chosen servers over each other."),
     Route("GET", "/servers/{server_id}", pages.shell, "open", "A server's page."),
     Route("GET", "/servers/{server_id}/{tab}", pages.shell, "open", "A tab of a server's page."),
     Route("GET", "/alerts", pages.shell, "open", "The alerts of all servers."),

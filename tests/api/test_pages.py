@@ -19,8 +19,9 @@ def static_urls(hub):
     return re.findall(r'(?:href|src)="?(/static/[^">\s]+)', hub.get("/").text)
 
 
-@pytest.mark.parametrize("path", ["/", "/servers/some-id", "/servers/some-id/performance", "/?group=a", "/alerts",
-                                  "/alerts/maintenance", "/add", "/settings", "/settings/users"])
+@pytest.mark.parametrize("path", ["/", "/servers/some-id", "/servers/some-id/performance", "/?group=a",
+                                  "/compare?ids=a,b&m=cpu", "/alerts", "/alerts/maintenance", "/add", "/settings",
+                                  "/settings/users"])
 def test_every_page_is_the_same_shell(hub, path):
     answer = hub.get(path)
     assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")

@@ -11,7 +11,7 @@ from tests.hub.inside import STRANGER
 OPEN = {
     ("POST", "/api/register"), ("GET", "/api/ping"), ("GET", "/"), ("GET", "/servers/{server_id}"),
     ("GET", "/servers/{server_id}/{tab}"), ("GET", "/alerts"), ("GET", "/alerts/maintenance"), ("GET", "/add"),
-    ("GET", "/settings"), ("GET", "/settings/{section}"),
+    ("GET", "/settings"), ("GET", "/settings/{section}"), ("GET", "/compare"),
     ("GET", "/static/{version}/{name:path}"), ("GET", "/favicon.ico"),
     ("GET", "/login"), ("POST", "/login"), ("POST", "/setup"), ("POST", "/api/setup"),
     ("GET", "/api/session"), ("POST", "/api/session"), ("DELETE", "/api/session"),

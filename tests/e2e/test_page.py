@@ -602,12 +602,15 @@ def test_scrolling_away_and_a_refresh_keep_the_focus_in_a_large_fleet(hub, page)
 
 
 WIDTHS = (320, 768, 1280, 2560)
-PLACES = ("/", "/?view=list", "/?view=map", "/?view=compare", "server", "live")
+PLACES = ("/", "/?view=list", "/?view=map", "/?view=compare", "server", "live", "/compare", "histories")
 
 
 def visit(page, fleet, lively, name: str) -> None:
-    page.goto({"server": "/servers/" + fleet["db"].id, "live": "/servers/%s/live" % lively.id}.get(name, name))
-    page.wait_for_selector(".card, .name-link, .zone, .compare-bars a, .panel-history canvas, .panel-live canvas")
+    page.goto({"server": "/servers/" + fleet["db"].id, "live": "/servers/%s/live" % lively.id,
+               "histories": "/compare?ids=" + ",".join(each.id for each in (fleet["db"], *fleet["web"])),
+               }.get(name, name))
+    page.wait_for_selector(".card, .name-link, .zone, .compare-bars a, .panel-history canvas, .panel-live canvas, "
+                           ".notice:visible")
 
 
 @pytest.mark.parametrize("name", PLACES)
