@@ -161,28 +161,31 @@ function drawSparse(context, { floor, t, stepMs, xOf, yOf }, { v, low, high = v 
 }
 
 /**
- * More samples than pixels: a hairline for each device column from its least to its greatest value, and one from there
- * to the floor for the area, each kind in one stroke. A column reaches back to the last value before it, so that the
- * line does not fall apart. Stroking the zigzag itself costs ten times the raster.
+ * More samples than pixels: a hairline for each device column from its least to its greatest value, all in one stroke,
+ * and one shape of steps below them for the area. A column reaches back to the last value before it, so that the line
+ * does not fall apart. Stroking the zigzag itself costs ten times the raster.
  */
 function drawDense(context, { left, right, floor, ratio, t, from, to, yOf }, line, { tone }) {
   const columns = Math.floor((right - left) * ratio);
   const { lows, highs, lasts } = decimate(t, line, from, to, columns);
   const path = new Path2D();
   const area = new Path2D();
+  const start = Math.round(left * ratio);
+  const bottom = Math.round(floor * ratio);
+  area.moveTo(start, bottom);
   for (let i = 0; i < columns; i++) {
-    if (highs[i] !== highs[i]) continue;
-    const x = Math.round(left * ratio) + i + 0.5;
+    const x = start + i;
     const before = lasts[i - 1];
     const end = Math.ceil(yOf(before < lows[i] ? before : lows[i]) * ratio) + 1;
-    path.moveTo(x, Math.floor(yOf(before > highs[i] ? before : highs[i]) * ratio));
-    path.lineTo(x, end);
-    area.moveTo(x, end);
-    area.lineTo(x, Math.round(floor * ratio));
+    path.moveTo(x + 0.5, Math.floor(yOf(before > highs[i] ? before : highs[i]) * ratio));
+    path.lineTo(x + 0.5, end);
+    area.lineTo(x, end || bottom);  // in a gap it is NaN, which the line leaves out by itself
+    area.lineTo(x + 1, end || bottom);
   }
+  area.lineTo(start + columns, bottom);
   context.scale(1 / ratio, 1 / ratio);
   dip(context, tone, THIN);
-  context.stroke(area);
+  context.fill(area);
   dip(context, tone);
   context.stroke(path);
   context.scale(ratio, ratio);

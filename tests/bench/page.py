@@ -130,11 +130,11 @@ class Fleet:
 
 
 def sample(number: int, turn: int) -> Dict[str, Any]:
-    """One server's figures; each fiftieth has a disk that is full."""
+    """One server's figures; each fiftieth has a disk that is full, and is critical."""
     share = (number * 7 + turn * 13) % 80
     disks = [{"device": "/dev/sd" + name, "mountpoint": "/" + name, "fstype": "ext4", "total": 100 * GIB,
               "used": share * GIB, "free": (100 - share) * GIB, "percent": share + 0.5} for name in ("", "srv", "var")]
-    if number % 50 == 0:
+    if number % 50 == 49:
         disks[0]["percent"] = 96.0 + turn % 2
     return {"collected_at": None, "processes": [], "services": [], "metrics": dict(
         METRICS, cpu_percent=share + 1.5, memory_percent=share + 2.5, uptime_seconds=86400 + turn * 7200, disks=disks)}
