@@ -37,7 +37,7 @@ UPLOT = "uplot@1.6.32"
 POINTS = (8_640, 100_000)
 RATIOS = (1, 2)      # device pixels to a CSS pixel
 SAMPLES = 9          # of each drawing
-REDRAWS = 5          # in each sample of them
+REDRAWS = 20         # in each sample of them
 MOVES, HOVERS = 80, 5
 CHART_FILES = ("canvas.js", "line.js", "scale.js")
 
