@@ -21,6 +21,7 @@ STATES = {  # of answers, as SQL
     "resolved": "a.ended_at IS NOT NULL",
     "all": "a.opened_at IS NOT NULL",
 }
+WORST_FIRST = "CASE WHEN a.server = 0 THEN 0 ELSE 1 END, a.severity DESC, a.id DESC"
 IDS_AT_ONCE = 400  # below the 999 values of an old SQLite
 AHEAD_MS = clock.HOUR
 Key = Tuple[str, str]  # rule, object
@@ -302,6 +303,12 @@ def listed(db: Database, state: str, server: Optional[int] = None, limit: int = 
     return _answers(db, where, values + [limit])
 
 
+def worst(db: Database, limit: int) -> List[Dict[str, Any]]:
+    """Active alerts: the hub's own first, which may tell of many servers at once, then the most severe, then the
+    newest."""
+    return _answers(db, STATES["active"], [limit], WORST_FIRST)
+
+
 def for_server(db: Database, server: int, since: int, limit: int) -> List[Dict[str, Any]]:
     """A server's open alerts, and those that were open after a moment; newest first."""
     return _answers(db, "a.server = ? AND a.opened_at IS NOT NULL AND (a.ended_at IS NULL OR a.ended_at > ?)",
@@ -321,10 +328,10 @@ def _history(db: Database, row_id: int) -> List[Dict[str, Any]]:
             for at, event, severity, message, who in found]
 
 
-def _answers(db: Database, where: str, values: Iterable[Any]) -> List[Dict[str, Any]]:
+def _answers(db: Database, where: str, values: Iterable[Any], order: str = "a.id DESC") -> List[Dict[str, Any]]:
     found = db.execute("SELECT %s, s.uuid, s.hostname, s.display_name, s.group_name FROM alerts a "
                        "LEFT JOIN servers s ON s.id = a.server WHERE (a.server = 0 OR s.id IS NOT NULL) AND %s "
-                       "ORDER BY a.id DESC LIMIT ?" % (", ".join("a." + name for name in COLUMNS), where), list(values))
+                       "ORDER BY %s LIMIT ?" % (", ".join("a." + name for name in COLUMNS), where, order), list(values))
     width = len(COLUMNS)
     return [_answer(Alert(*row[:width]), *row[width:]) for row in found]
 

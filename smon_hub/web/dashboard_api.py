@@ -16,7 +16,7 @@ from .call import Call, Text, find_server, no_such, tagged
 
 OVERVIEW_SECONDS = 1  # how long an overview without changes is taken as it is: statuses depend on the time
 ALERTS_SHOWN = 20
-TROUBLES = 40  # active alerts beside the cards, and what is told of each
+TROUBLES = 40  # the worst active alerts stand beside the cards, and what is told of each
 TROUBLE = ("server_id", "severity", "message", "timestamp")
 SERVER_ALERTS_SHOWN = 100
 BENCHMARK = {"cpu": "cpu_percent", "mem": "memory_percent", "swap": "swap_percent", "proc": "process_count",
@@ -76,7 +76,7 @@ def _whole(hub: Hub, now: int) -> str:
 def _cards(hub: Hub, now: int) -> str:
     stale = hub.settings["stale_threshold_minutes"]
     summary = hub.fleet.summary(now, stale)
-    active = events.listed(hub.engine.read(), "active", limit=TROUBLES) if summary["activeAlerts"] else []
+    active = events.worst(hub.engine.read(), TROUBLES) if summary["activeAlerts"] else []
     return '{"refresh_seconds":%d,"stale_minutes":%d,"summary":%s,"columns":%s,"rows":%s,"alerts":%s}' % (
         hub.settings["dashboard_refresh_seconds"], stale, encode(summary), encode(fleet.CARD_COLUMNS),
         hub.fleet.cards(now, stale), encode([{key: alert[key] for key in TROUBLE} for alert in active]))

@@ -239,12 +239,17 @@ function troubles() {
   function fill() {
     const struck = servers.filter((server) => server.alerts > 0);
     const rest = struck.length - TROUBLES_SHOWN;
-    const shown = [...ownTroubles(), ...struck.slice(0, TROUBLES_SHOWN)];
+    const shown = [...ownTroubles(), ...struck.sort(sooner).slice(0, TROUBLES_SHOWN)];
     show(el, shown.length > 0);
     show(more, rest > 0);
     write(more, `${count(rest, "more server")} with alerts`);
     lines.draw(shown.map((server) => (
       { key: server.id, kind: "trouble", data: { server, alerts: alerts.get(server.id) || [] } })));
+  }
+
+  /** Of many that are equally bad the answer has words for some: those. */
+  function sooner(a, b) {
+    return KINDS[a.kind].rank - KINDS[b.kind].rank || alerts.has(b.id) - alerts.has(a.id);
   }
 
   /** The hub as one of its servers, while it has alerts of its own; their server is null. */

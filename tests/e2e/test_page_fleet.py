@@ -72,6 +72,18 @@ def test_what_is_wrong_comes_with_the_cards_and_changes_with_them(page, trouble)
     assert alerts == []
 
 
+def test_of_equally_bad_servers_those_come_first_of_which_it_can_be_said_what_is_wrong(page, trouble):
+    def with_one(route):
+        answer = route.fetch()
+        known = [each for each in answer.json()["alerts"] if "93.0%" in each["message"]]
+        route.fulfill(response=answer, json=dict(answer.json(), alerts=known))
+
+    page.route("**" + CARDS, with_one)
+    page.goto(trouble.url + "/")
+    page.get_by_text("CPU usage at 93.0%").wait_for()
+    assert page.locator(".trouble .name-link").all_inner_texts() == ["full", "hot", "warm"]
+
+
 def test_the_hubs_own_trouble_comes_first(page, trouble):
     def with_own(route):
         answer = route.fetch()

@@ -63,6 +63,14 @@ def test_lists_are_paged_by_id_and_of_one_server_when_asked(engine, server):
     assert ids(events.for_server(db, server, 0, 2)) == made[::2][:1:-1]
 
 
+def test_the_worst_are_the_hubs_own_then_the_critical_then_the_newest(engine, server):
+    old_critical = put(engine, server, "c", CRITICAL)
+    own = put(engine, 0, "all", WARNING, rule="group_outage")
+    warnings = [put(engine, server, str(number)).id for number in range(3)]
+    put(engine, server, "seen", CRITICAL, acknowledged_at=5)
+    assert ids(events.worst(engine.read(), 4)) == [own.id, old_critical.id, warnings[2], warnings[1]]
+
+
 def test_a_tally_counts_what_is_active_and_knows_the_worst_open_one(engine, server):
     db = engine.read()
     assert events.tally(db, server)[:-1] == Tally()[:-1]
