@@ -197,6 +197,7 @@ const KEYS = [
 function step(by) {
   const neighbour = document.querySelector(`main [data-step="${by}"]:not([hidden])`);
   if (neighbour) return neighbour.click();
+  document.activeElement.dispatchEvent(new Event("smon:step", { bubbles: true }));  // list.js knows its place
   const links = [...document.querySelectorAll("main :is(.card-link, .name-link, .node, .square, .pending-name)")];
   const at = links.indexOf(document.activeElement);
   const next = links[at < 0 && by < 0 ? links.length - 1 : at + by];

@@ -1,17 +1,18 @@
 // A list of cards or table rows that may be very long. Up to WHOLE items all of them are in the document; above that
 // only the lines in and near the window are, between two spacers. The item that holds the focus always is.
 
-import { WHOLE, h, itemsOf, keyed } from "./dom.js";
+import { WHOLE, h, itemsOf, keyed, vary } from "./dom.js";
 
 const MARGIN_LINES = 2;
 const SAMPLE = 8;  // items drawn once, and the first of each kind, to learn how high they are
 
 /**
  * kinds: {name: {make() -> {el, bind(data, place, total)}, key(data), wide}}; a wide item has a line of its own.
- * draw(runs) takes [{kind, items: [data]}], whose keys differ over all runs; root is a CSS grid, a block or a table body
+ * draw(runs) takes [{kind, items: [data]}], whose keys differ over all runs; root is a CSS grid, block or table body
  * (then spacer is "tr"). What a run costs does not depend on how long it is, but for the items in the window.
+ * paper: the whole list is printed.
  */
-export function list(root, kinds, { spacer = "div" } = {}) {
+export function list(root, kinds, { spacer = "div", paper = true } = {}) {
   const before = h(spacer, { class: "spacer", "aria-hidden": "true" });
   const after = h(spacer, { class: "spacer", "aria-hidden": "true" });
   const { parts, element, put, draw: drawAll } = keyed(root, kinds);
@@ -49,7 +50,7 @@ export function list(root, kinds, { spacer = "div" } = {}) {
   /** Learn the height of each kind and the number of columns, once for each width of the page. */
   function measure() {
     if (runs.every((run) => heights.has(run.kind))) return;
-    put(firstOfEachKind());
+    put([...root.children, ...firstOfEachKind()]);  // what is there stays, and with it the place and the focus
     for (const part of parts.values()) heights.set(part.kind, part.el.getBoundingClientRect().height);
     const style = getComputedStyle(root);
     gap = parseFloat(style.rowGap) || 0;
@@ -57,7 +58,7 @@ export function list(root, kinds, { spacer = "div" } = {}) {
   }
 
   function firstOfEachKind() {
-    const seen = new Set();
+    const seen = new Set([...parts.values()].map(({ kind }) => kind));
     const fresh = runs.filter(({ kind }) => !seen.has(kind) && seen.add(kind));
     return fresh.flatMap((run) => place({ ...run, place: 0 }, 0, SAMPLE));
   }
@@ -78,6 +79,8 @@ export function list(root, kinds, { spacer = "div" } = {}) {
   }
 
   function render() {
+    // The focused item may stand beside its place: the browser must not scroll after it.
+    vary(root, "overflow-anchor", windowed() ? "none" : "auto");
     if (!windowed()) return drawAll(itemsOf(runs, kinds));
     measure();
     lay();
@@ -158,6 +161,18 @@ export function list(root, kinds, { spacer = "div" } = {}) {
     return -1;
   }
 
+  /** Bring the window to the focused item, which may stand beside it: what comes next depends on its place. */
+  function follow() {
+    const line = windowed() ? heldLine() : -1;
+    if (line < 0) return;
+    const from = -root.getBoundingClientRect().top;
+    const at = topOf(line);
+    if (at >= from && topOf(line + 1) <= from + innerHeight) return;
+    scrollBy(0, at - from - innerHeight / 2);
+    top = null;
+    renderWindow();
+  }
+
   /** A spacer stands between two gaps of the grid; one of them is its own. */
   function size(element, height) {
     element.hidden = height <= gap;
@@ -199,8 +214,12 @@ export function list(root, kinds, { spacer = "div" } = {}) {
   resize.observe(root);
   addEventListener("scroll", later, { passive: true });
   addEventListener("resize", later);
-  addEventListener("beforeprint", beforePrint);
-  addEventListener("afterprint", afterPrint);
+  if (paper) {
+    addEventListener("beforeprint", beforePrint);
+    addEventListener("afterprint", afterPrint);
+  }
+  root.addEventListener("keydown", (event) => event.key === "Tab" && follow());
+  root.addEventListener("smon:step", follow);
 
   return {
     draw,

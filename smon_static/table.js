@@ -7,16 +7,15 @@ import { list } from "./list.js";
 /**
  * columns: [{key, label, value(row), make?() -> {el, set(row)}, text?(row), down?, given?, numeric?}]; value is what is
  * sorted by (null: always last), down says that the first click shows the largest first, given that the rows come in
- * the order of this column. onsort(key, down) is told of
- * clicks; draw(rows, {key, down}, limit) sorts and shows at most so many. id(row) is a row's identity; mark(tr, row)
- * may set attributes on it.
+ * the order of this column. onsort(key, down) is told of clicks; draw(rows, {key, down}, limit) sorts and shows at most
+ * so many. id(row) is a row's identity; mark(tr, row) may set attributes on it; paper: all rows are printed.
  */
-export function table({ caption, columns, id, onsort, mark = () => {} }) {
+export function table({ caption, columns, id, onsort, mark = () => {}, paper = true }) {
   const heads = columns.map((column) => head(column, onsort));
   const body = h("tbody");
   const whole = h("table", { class: "table" }, h("caption", { class: "unseen" }, caption),
     h("thead", {}, h("tr", {}, heads.map((each) => each.el))), body);
-  const rows = list(body, { row: { make: () => line(columns, mark), key: id, wide: true } }, { spacer: "tr" });
+  const rows = list(body, { row: { make: () => line(columns, mark), key: id, wide: true } }, { spacer: "tr", paper });
   return {
     el: h("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": caption }, whole),
     draw(data, sort, limit = Infinity) {

@@ -96,7 +96,7 @@ export function cards(root, list = null) {
     card: { make: card, key: keyOf },
     section: { make: () => section(kinds) },
   };
-  const shown = list ? list(el, kinds) : keyed(el, kinds);
+  const shown = list ? list(el, kinds, { paper: false }) : keyed(el, kinds);
   let servers = [];
   root.append(el);
 

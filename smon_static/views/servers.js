@@ -28,7 +28,7 @@ const COLUMNS = [
 export function servers(root) {
   const onsort = (key, down) => query.set({ sort: key === "status" && !down ? "" : order.write(key, down) });
   const shown = table({ caption: "Servers", columns: COLUMNS, id: (server) => server.id, onsort,
-    mark: (row, server) => attr(row, "data-kind", server.kind) });
+    mark: (row, server) => attr(row, "data-kind", server.kind), paper: false });
   root.append(shown.el);
   return {
     draw: (all) => shown.draw(all, order.read(query.get("sort", "status"))),

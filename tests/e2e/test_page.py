@@ -552,7 +552,7 @@ def test_the_first_load_is_small_and_the_second_nearly_nothing(context, page, fr
 
 
 def many(hub, page, number: int):
-    """Answer the page's question as a hub with so many servers would."""
+    """Answer the page's question as a hub with so many servers would; a change of what is given comes next time."""
     answer = hub.get("/api/dashboard?view=cards").json
     groups = ["Group %d" % i for i in range(12)]
     disks = [["/", 40.0], ["/var", 30.0]]
@@ -561,6 +561,7 @@ def many(hub, page, number: int):
     answer.update(rows=rows, summary=dict(answer["summary"], totalServers=number, groups=groups))
     page.route("**/api/dashboard?view=cards", lambda route: route.fulfill(
         status=200, content_type="application/json", body=json.dumps(answer)))
+    return answer
 
 
 @pytest.mark.parametrize("view", ["grid", "list", "map"])
