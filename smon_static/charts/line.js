@@ -24,6 +24,7 @@ const EMPTY = { t: [], lines: [], from: 0, to: 1, stepMs: 0, events: [] };
  * null to follow the data (binary: in powers of two), hint: what the keys do, left: where the plot begins, in pixels.
  * set({t, lines: [{v, low?, high?}], from, to, stepMs, events: [{t, tone}]}) shows data; onpick(ms) hears of a click or
  * Enter on a sample, onpoint(ms or undefined) of the cursor, onzoom(from, to) of a drag, and without times of Escape.
+ * The tone of a line may change: redraw() shows it.
  */
 export function lineChart({ label, lines, format, tick = format, max, binary, left = LEFT, hint, onpick, onpoint,
   onzoom }) {
@@ -98,6 +99,7 @@ export function lineChart({ label, lines, format, tick = format, max, binary, le
     onzoom,
   });
   return {
+    ...stage,
     el,
     set,
     /** Put the cursor where another chart of the page has it. */
@@ -107,7 +109,6 @@ export function lineChart({ label, lines, format, tick = format, max, binary, le
       scene.picked = t;
       stage.redraw();
     },
-    stop: stage.stop,
   };
 }
 

@@ -2,7 +2,7 @@
 // State in the query: state, sev (severity), q (text).
 
 import { attr, h, keyed, show, toggle, write } from "../dom.js";
-import { count, duration, full, local, moment, parse, percent } from "../format.js";
+import { HOUR_MS, count, duration, full, local, moment, parse, percent } from "../format.js";
 import { filled, formDialog } from "../forms.js";
 import { get, hubNow, refresh, send } from "../hub.js";
 import { age, badge, choice, setAge, setSentence, setSeverity, stamp } from "../parts.js";
@@ -11,7 +11,6 @@ import { query } from "../router.js";
 const PATH = "/api/dashboard/alerts";
 const PAGE = 50;
 const STATES = [["active", "Active"], ["open", "Open"], ["resolved", "Resolved"], ["all", "All"]];
-const HOUR_MS = 3600000;
 const QUIET = [
   ["", "until it ends"], ["1", "for an hour"], ["8", "for 8 hours"], ["24", "for a day"], ["168", "for a week"],
 ];

@@ -3,7 +3,7 @@
 
 import { WHOLE, attr, h, keyed, show, write } from "../dom.js";
 import { byName, count } from "../format.js";
-import { bar, panel } from "../parts.js";
+import { badge, bar, panel } from "../parts.js";
 import { query } from "../router.js";
 
 export const MOST = 8;  // lines in one chart that can still be told apart
@@ -19,9 +19,14 @@ export function chosenIds() {
   return [...new Set(query.get("ids").split(",").filter(Boolean))];
 }
 
-/** Choose a server, or choose it no more. */
-export function choose(id, on) {
-  const others = chosenIds().filter((each) => each !== id);
+/** Those of them that fit into one chart. */
+export function fittingIds() {
+  return chosenIds().slice(0, MOST);
+}
+
+/** Choose a server beside these, or of these all but it. */
+export function choose(ids, id, on) {
+  const others = ids.filter((each) => each !== id);
   query.set({ ids: (on ? [...others, id] : others).join() }, { replace: true });
 }
 
@@ -29,18 +34,16 @@ export function choose(id, on) {
 export function compare(root) {
   const picked = choiceBar();
   const columns = SUBJECTS.map(subject);
-  const silent = h("p", { class: "muted compare-silent" });
-  const el = h("div", {}, picked.el, h("div", { class: "compare" }, columns.map((column) => column.el)), silent);
+  const silent = silentOnes();
+  const el = h("div", {}, picked.el, h("div", { class: "compare" }, columns.map((column) => column.el)), silent.el);
   root.append(el);
   return {
     draw(servers) {
-      const ids = chosenIds();
+      const ids = fittingIds();
       picked.draw(ids);
       const heard = servers.filter((server) => server.kind !== "offline");
       for (const column of columns) column.draw(heard, ids);
-      const rest = servers.length - heard.length;
-      show(silent, rest > 0);
-      write(silent, `${count(rest, "offline server has", "offline servers have")} no current figures.`);
+      silent.draw(servers.filter((server) => server.kind === "offline"), ids);
     },
     stop: () => el.remove(),
   };
@@ -90,20 +93,64 @@ function subject([title, tone, read]) {
   };
 }
 
+/** Those that are offline: what they said last is no figure to compare, but their histories can be chosen. */
+function silentOnes() {
+  const words = h("span", { class: "muted" });
+  const list = h("ul", { class: "compare-bars" });
+  const lines = keyed(list, { server: { make: silentLine } });
+  const rest = h("p", { class: "muted" });
+  const el = panel("Offline", { className: "compare-silent", beside: words }, list, rest);
+  return {
+    el,
+    draw(servers, ids) {
+      show(el, servers.length > 0);
+      write(words, `${count(servers.length, "offline server has", "offline servers have")} no current figures.`);
+      write(rest, servers.length > WHOLE ? `and ${servers.length - WHOLE} more` : "");
+      lines.draw(servers.slice(0, WHOLE).map((server) => (
+        { key: server.id, kind: "server", data: { server, ids } })));
+    },
+  };
+}
+
+function silentLine() {
+  const name = h("span", { class: "compare-name" });
+  const state = badge();
+  const row = pickable(name, state.el);
+  return {
+    el: row.el,
+    bind({ server, ids }) {
+      row.set(server, ids);
+      write(name, server.name);
+      state.set(server.kind);
+    },
+  };
+}
+
 function line(tone) {
-  let id = null;
   const meter = bar(tone);
-  const link = h("a", { class: "name-link" }, meter.el);
-  const box = h("input", { type: "checkbox", onchange: () => choose(id, box.checked) });
+  const row = pickable(meter.el);
+  return {
+    el: row.el,
+    bind({ server, value, ids }) {
+      row.set(server, ids);
+      meter.set(server.name, value);
+    },
+  };
+}
+
+/** A server with the box that chooses it; the content leads to its page. */
+function pickable(...content) {
+  let id = null;
+  const link = h("a", { class: "name-link" }, content);
+  const box = h("input", { type: "checkbox", onchange: () => choose(fittingIds(), id, box.checked) });
   return {
     el: h("li", {}, h("label", {}, box), link),
-    bind({ server, value, ids }) {
+    set(server, ids) {
       id = server.id;
       attr(link, "href", "/servers/" + encodeURIComponent(id));
       attr(box, "aria-label", `Choose ${server.name}`);
       box.checked = ids.includes(id);
       box.disabled = !box.checked && ids.length >= MOST;
-      meter.set(server.name, value);
     },
   };
 }

@@ -4,15 +4,15 @@
 import { ApiError, get, hubNow, peek, watch } from "../hub.js";
 import { attr, h, icon, keyed, show, write } from "../dom.js";
 import {
-  NONE, count, duration, moment, momentIn, number, parse, percent, plainNumber, rate, rateTick,
+  HOUR_MS, NONE, count, duration, moment, momentIn, number, parse, percent, plainNumber, rate, rateTick,
 } from "../format.js";
 import { badge, choice, kindOf, notice, panel, refusal, skeleton } from "../parts.js";
 import { query } from "../router.js";
 import { lineChart } from "../charts/line.js";
 import { lowerBound, nearest } from "../charts/scale.js";
 import { chartTable } from "./chart_table.js";
-import { MOST, choose, chosenIds } from "./compare.js";
-import { DEFAULT_HOURS, HOUR_MS, RANGES } from "./history.js";
+import { MOST, choose, chosenIds, fittingIds } from "./compare.js";
+import { DEFAULT_HOURS, RANGES } from "./history.js";
 import { together } from "./together.js";
 
 const HEARTBEAT = "/api/dashboard?view=summary";  // asked at the page's pace; the histories are asked for with it
@@ -39,6 +39,7 @@ const METRICS = [
 
 const metricOf = () => METRICS.find(({ key }) => key === query.get("m")) || METRICS[0];
 const hoursOf = () => (RANGES.some(([hours]) => hours === query.get("h")) ? query.get("h") : DEFAULT_HOURS);
+const wordsOf = (hours) => RANGES.find(([each]) => each === hours)[1];
 const pathOf = (id, hours) => `/api/dashboard/server/${encodeURIComponent(id)}?hours=${hours}`;
 
 export function mount(root) {
@@ -50,7 +51,7 @@ export function mount(root) {
   const chart = overlay();
   const waiting = skeleton("server", 1);
   let asking = "";     // the question on its way
-  let loaded = null;   // what came last: {hours, found}
+  let loaded = null;   // what came last: {hours, found: [{id, answer, error}], old: of another question}
 
   root.append(
     h("nav", { class: "crumbs", "aria-label": "Path" }, h("a", { href: "/" }, "Servers"),
@@ -60,14 +61,14 @@ export function mount(root) {
 
   /** All at once. A question that is on its way is not asked again; the answers to an older one are dropped. */
   async function ask() {
-    const [ids, hours] = [chosenIds().slice(0, MOST), hoursOf()];
+    const [ids, hours] = [fittingIds(), hoursOf()];
     const question = [hours, ...ids].join();
     if (question === asking) return;
     asking = question;
     const found = await Promise.all(ids.map((id) => load(id, hours)));
     if (asking !== question) return;
     asking = "";
-    loaded = { hours, found };
+    loaded = nothingCame(found) ? kept(loaded, hours, found) : { hours, found };
     draw();
   }
 
@@ -83,7 +84,8 @@ export function mount(root) {
     show(chart.el, all.length > 0 && loaded !== null);
     if (!loaded) return;
     const found = loaded.found.filter(({ id }) => all.includes(id));  // one that was taken away goes at once
-    document.title = (all.length ? `${metricOf().words} of ${count(found.length, "server")}` : "Compare") + " – smon";
+    const known = found.filter(({ answer }) => answer).length;
+    document.title = (known ? `${metricOf().words} of ${count(known, "server")}` : "Compare") + " – smon";
     chart.draw({ ...loaded, found });
   }
 
@@ -109,6 +111,18 @@ async function load(id, hours) {
   }
 }
 
+/** Whether the hub could tell of no server at all now, and may do so later. */
+function nothingCame(found) {
+  return found.every(({ answer }) => !answer) && found.some(({ error }) => error.passing);
+}
+
+/** What came last stays, with its own hours. */
+function kept(loaded, hours, found) {
+  const answers = new Map(loaded?.found.map(({ id, answer }) => [id, answer]));
+  return { hours: loaded?.hours ?? hours, old: true,
+    found: found.map(({ id, error }) => ({ id, answer: error.passing ? answers.get(id) : null, error })) };
+}
+
 /** The panel: what is shown and of which time, the servers with their values at the cursor, the chart, its table. */
 function overlay() {
   const title = h("span", {});
@@ -117,30 +131,38 @@ function overlay() {
   METRICS.map(({ key, words }) => h("option", { value: key }, words)));
   const range = choice("Time range", RANGES, (hours) => query.set({ h: hours === DEFAULT_HOURS ? "" : hours }));
   const when = h("span", { class: "overlay-time muted" });
+  const other = h("p", { class: "callout", role: "status" });  // what is drawn is not of the time that is asked for
   const list = h("ul", { class: "overlay-lines", "aria-label": "Servers" });
   const rows = keyed(list, { server: { make: () => serverRow(emphasise) } });
   const none = h("p", { class: "chart-none muted" });
   const slot = h("div", { class: "overlay-chart" });
   const grain = h("p", { class: "chart-flags" });
   const controls = h("div", { class: "overlay-controls" }, figure, range.el);
-  const el = panel(title, { className: "panel-overlay", beside: when, end: controls }, list, none, slot, grain);
+  const el = panel(title, { className: "panel-overlay", beside: when, end: controls }, other, list, none, slot, grain);
   let shown = { key: null };  // the chart and the table of what is shown, and the looks of its lines
   let drawn = null;           // what they were drawn from
   let at = -1;                // the point under the cursor
+  const names = new Map();    // id -> how the server was called when the hub last told
+  const places = new Map();   // id -> the place of its look, which it keeps while others come and go
 
-  function draw({ hours, found }) {
+  function draw({ hours, found, old }) {
     const metric = metricOf();
     const to = hubNow();
     const from = to - Number(hours) * HOUR_MS;
-    const all = found.map(withLook);
+    for (const { id, answer } of found) if (answer) names.set(id, answer.server.display_name);
+    settle(places, found.map(({ id }) => id));
+    const all = found.map((each) => ({ ...each, name: names.get(each.id), look: lookOf(each.id) }));
     const known = all.filter(({ answer }) => answer);
     const series = known.map(({ answer }) => seriesOf(answer, metric, from, to));
     const common = together(series, from, to);
     const some = common.lines.some(({ v }) => v.some(Number.isFinite));
-    drawn = { ...common, from, to, metric, all, lines: new Map(known.map(({ id }, i) => [id, common.lines[i]])) };
+    drawn = { ...common, from, to, metric, all, lines: new Map(known.map(({ id }, i) => [id, common.lines[i]])),
+      newest: new Map(known.map(({ id, answer }, i) => [id, newestOf(answer, metric, series[i])])) };
     write(title, metric.words);
     figure.value = metric.key;
     range.set(hoursOf());
+    show(other, known.length > 0 && old && hours !== hoursOf());
+    write(other, `The last ${wordsOf(hoursOf())} could not be loaded: these are the last ${wordsOf(hours)}.`);
     attr(el, "data-many", known.length > FEW);
     attr(el, "data-span", `${moment(from, to)} to ${moment(to, NaN)}`);
     for (const part of [when, slot]) show(part, some);
@@ -179,13 +201,16 @@ function overlay() {
     tell();
   }
 
-  /** What each server had at the cursor, or else its latest. */
+  /** What each server had at the cursor, or else its own latest, for which the last common point may be no measure. */
   function tell() {
-    const { t, from, to, metric, all, lines } = drawn;
-    const index = at < 0 || at >= t.length ? t.length - 1 : at;
-    write(when, index === at ? `at ${momentIn(t[at], from, to)}` : "latest");
-    rows.draw(all.map((each) => ({ key: each.id, kind: "server", data: { ...each,
-      line: lines.get(each.id), value: metric.format(lines.get(each.id)?.v[index]) } })));
+    const { t, from, to, metric, all, lines, newest } = drawn;
+    const pointed = at >= 0 && at < t.length;
+    write(when, pointed ? `at ${momentIn(t[at], from, to)}` : "latest");
+    rows.draw(all.map((each) => {
+      const line = lines.get(each.id);
+      const value = pointed ? line?.v[at] : newest.get(each.id);
+      return { key: each.id, kind: "server", data: { ...each, line, value: metric.format(value) } };
+    }));
   }
 
   /** Let the others fade while one is pointed at: a line is found by its name without its colour. */
@@ -194,16 +219,37 @@ function overlay() {
     shown.lines.forEach((line, i) => {
       line.tone = !one || line === one ? shown.looks[i].tone : "line";
     });
-    shown.chart.mark(null);  // which draws it again
+    shown.chart.redraw();
+  }
+
+  /** The place of a server gives it its tone, and every second one dashes. */
+  function lookOf(id) {
+    const place = places.get(id);
+    return { id, name: names.get(id), tone: `line-${place + 1}`, dashed: place % 2 === 1 };
   }
 
   return { el, draw, stop: () => shown.chart?.stop() };
 }
 
-/** The place among those chosen gives a server its tone and every second one dashes. */
-function withLook({ id, answer, error }, place) {
-  const look = { id, name: answer?.server.display_name, tone: `line-${place + 1}`, dashed: place % 2 === 1 };
-  return { id, answer, error, look };
+/** Who has a place keeps it, who has gone leaves it, who is new takes the lowest that is free. */
+function settle(places, ids) {
+  for (const id of places.keys()) if (!ids.includes(id)) places.delete(id);
+  for (const id of ids) {
+    const taken = [...places.values()];
+    if (!places.has(id)) places.set(id, ids.findIndex((_, place) => !taken.includes(place)));
+  }
+}
+
+/** The newest value of a server: beside averages the last sample's own, which the overview has too, if it has one. */
+function newestOf({ metrics, step }, { field }, { t, v }) {
+  const own = step && parse(metrics?.timestamp) >= t[0] ? figuresOf(metrics)[field] : NaN;
+  return Number.isFinite(own) ? own : v.findLast(Number.isFinite);
+}
+
+/** The figures of a sample, called as in a history. */
+function figuresOf({ load_average: load, disks, network_rate: network, disk_io_rate: io, ...figures }) {
+  const shares = (disks || []).map((disk) => disk.percent).filter(Number.isFinite);
+  return { ...figures, ...network, ...io, load_1: load?.[0], disk_percent: Math.max(...shares) };
 }
 
 /** The samples of a span as columns; what is not known is NaN. */
@@ -230,24 +276,24 @@ function serverRow(emphasise) {
 
   function takeAway() {
     const next = el.nextElementSibling || el.previousElementSibling;
-    choose(id, false);
+    choose(chosenIds(), id, false);
     (next ? next.querySelector("button") : document.querySelector("h1")).focus();
   }
 
   return {
     el,
-    bind({ id: own, answer, error, look, line, value: text }) {
+    bind({ id: own, answer, error, name: called = own, look, line, value: text }) {
       id = own;
       attr(key, "data-tone", answer && look.tone);
       attr(key, "data-dashed", look.dashed);
-      write(name, answer ? look.name : id);
+      write(name, called);
       attr(name, "href", answer ? "/servers/" + encodeURIComponent(id) : null);
       const kind = answer ? kindOf(answer.server) : "online";
       show(state.el, kind !== "online");
       state.set(kind);
       write(note, noteOf(answer, error, line));
       write(value, answer ? text : NONE);
-      attr(remove, "aria-label", `Take ${answer ? look.name : id} away`);
+      attr(remove, "aria-label", `Take ${called} away`);
       attr(remove, "title", "Take away");
     },
   };

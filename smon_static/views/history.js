@@ -2,7 +2,7 @@
 // a moment puts it into the query (at), a drag the span that it zooms into (from, to).
 
 import { attr, h, show, write } from "../dom.js";
-import { count, moment, parse, percent } from "../format.js";
+import { HOUR_MS, count, moment, parse, percent } from "../format.js";
 import { hubNow } from "../hub.js";
 import { choice, panel } from "../parts.js";
 import { query } from "../router.js";
@@ -15,7 +15,6 @@ export const RANGES = [
   ["6", "6 h"], ["12", "12 h"], ["24", "24 h"], ["48", "48 h"], ["72", "72 h"], ["168", "7 d"], ["720", "30 d"],
 ];
 export const DEFAULT_HOURS = "24";
-export const HOUR_MS = 3600000;
 const LINES = [
   { name: "CPU", tone: "cpu", field: "cpu_percent", low: "cpu_min", high: "cpu_max" },
   { name: "Memory", tone: "memory", field: "memory_percent", low: "memory_min", high: "memory_max", dashed: true },

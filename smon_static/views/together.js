@@ -7,7 +7,7 @@ const MOST = 360;  // points of a line: few enough that a telephone has pixels f
 
 /**
  * series: [{t, v, low?, high?, stepMs?}], one a server -> {t, stepMs, averaged, lines: [{v, low, high}]}. A point
- * stands for its time up to the next one's; averaged: it may stand for more than one sample.
+ * stands for its time up to the next one's; averaged: one of them stands for more than one sample.
  */
 export function together(series, from, to) {
   const usual = Math.min(...series.map(({ t }) => distance(t)));
@@ -16,8 +16,10 @@ export function together(series, from, to) {
   const stepMs = finest * many;
   const ends = series.flatMap(({ t: own }) => [...own.slice(0, 1), ...own.slice(-1)]);
   const t = times(from, Math.min(...ends), Math.max(...ends), stepMs);
-  return { t, stepMs, averaged: many > 1 || series.some((each) => each.stepMs > 0),
-    lines: series.map((each) => line(each, t)) };
+  const cells = series.map((each) => cellsOf(each, t));
+  const crowded = cells.some((own) => own.some(([first, end]) => end - first > 1));
+  return { t, stepMs, averaged: crowded || series.some((each) => each.stepMs > 0),
+    lines: series.map((each, i) => line(each, cells[i])) };
 }
 
 /** The middle distance of samples, Infinity for less than two. */
@@ -33,9 +35,13 @@ function times(from, oldest, newest, stepMs) {
   return Float64Array.from({ length: number }, (_, i) => Math.max(from, (first + i) * stepMs));
 }
 
-function line({ t: own, v, low = v, high = v, stepMs = 0 }, t) {
+/** The samples of a series that each of the common times stands for. */
+function cellsOf({ t: own, stepMs = 0 }, t) {
   const gap = gapLimit(own, stepMs);
-  const cells = Array.from(t, (start, i) => cell(own, start, t[i + 1] ?? Infinity, gap));
+  return Array.from(t, (start, i) => cell(own, start, t[i + 1] ?? Infinity, gap));
+}
+
+function line({ v, low = v, high = v }, cells) {
   const column = (values, read) => Float64Array.from(cells, ([first, end]) => {
     const found = summary(values.subarray(first, end));
     return found ? read(found) : NaN;

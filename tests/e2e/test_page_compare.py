@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.e2e.test_page import HOSTILE, TURNING, iso
+from tests.e2e.test_page_fleet import silence
 
 STEP_MINUTES = 10
 POINTS = 24
@@ -63,6 +64,11 @@ def values(page):
     return page.locator(".overlay-lines b").all_inner_texts()
 
 
+def tones(page):
+    return dict(zip(names(page), page.locator(".overlay-lines .chart-key").evaluate_all(
+        "(keys) => keys.map((key) => key.dataset.tone)")))
+
+
 def plot(page):
     return page.locator(".panel-overlay").get_by_role("slider")
 
@@ -111,6 +117,38 @@ def test_a_ninth_server_can_not_be_ticked(page, fresh_hub):
     assert boxes.nth(8).is_disabled() and page.get_by_text("These are as many as fit into one chart.").is_visible()
     boxes.nth(3).uncheck()
     assert boxes.nth(8).is_enabled()
+
+
+def test_of_more_ids_than_fit_the_first_are_the_chosen_ones(page, fresh_hub):
+    ids = []
+    for number in range(10):
+        server = fresh_hub.register("box-%d" % number)
+        server.send({"cpu_percent": 90.0 - number})
+        ids.append(server.id)
+    page.goto(fresh_hub.url + "/?view=compare&ids=" + ",".join(ids))
+    link = page.get_by_role("link", name="Histories of the 8 chosen")
+    assert link.get_attribute("href") == "/compare?ids=" + ",".join(ids[:8])
+    boxes = page.locator(".panel").first.get_by_role("checkbox")
+    assert [box.is_checked() for box in boxes.all()] == [True] * 8 + [False] * 2
+    boxes.nth(3).uncheck()
+    page.get_by_role("link", name="Histories of the 7 chosen").wait_for()
+    assert not boxes.nth(8).is_checked() and boxes.nth(8).is_enabled()
+
+
+def test_a_server_that_is_offline_is_seen_and_can_be_chosen_or_not(page, trio):
+    silence(page, "beta")
+    page.goto("/?view=compare&group=Trio&ids=" + trio[1].id)
+    offline = page.locator(".panel", has=page.get_by_role("heading", name="Offline"))
+    box = offline.get_by_role("checkbox", name="Choose beta")
+    assert box.is_checked() and offline.get_by_role("listitem").all_inner_texts() == ["beta\nOffline"]
+    assert offline.get_by_role("meter").count() == 0 and page.get_by_role("checkbox", name="Choose beta").count() == 1
+    assert offline.get_by_role("link").get_attribute("href") == "/servers/" + trio[1].id
+    box.uncheck()
+    page.get_by_text("Tick up to 8 servers").wait_for()
+    assert "ids" not in page.url
+    box.check()
+    page.get_by_role("link", name="History of the 1 chosen").wait_for()
+    assert page.url.endswith("ids=" + trio[1].id)
 
 
 # --- what the page shows ----------------------------------------------------------------------------------------------
@@ -214,6 +252,49 @@ def test_a_refresh_brings_new_samples_and_leaves_the_chart_and_its_cursor(hub, p
     assert values(page) == ["77.0%"]
 
 
+def test_the_latest_of_each_server_is_its_own_newest_sample_and_an_average_is_called_one(hub, page):
+    begins = grid()
+    often, early = hub.register("often"), hub.register("early")
+    for server, moments in ((often, [(begin, 1, 20.0) for begin in begins] + [(begins[-1], 5, 80.0)]),
+                            (early, [(begin, 1, 33.0) for begin in begins[:-5]])):
+        answer = server.post("/api/metrics/batch", {"payloads": [
+            {"collected_at": iso(begin + timedelta(minutes=minutes)), "processes": [], "services": [],
+             "metrics": {"cpu_percent": value, "memory_percent": 50.0}} for begin, minutes, value in moments]})
+        assert answer.status == 200, answer
+    open_page(page, often, early)
+    page.get_by_text("Each point is the average of 10 min.").wait_for()
+    assert values(page) == ["80.0%", "33.0%"]
+    plot(page).press("End")
+    assert values(page) == ["50.0%", "–"]
+    open_page(page, early)
+    page.locator(".panel-overlay canvas").wait_for()
+    assert not page.get_by_text("Each point is").is_visible()
+
+
+def test_beside_averages_stands_the_last_sample_itself(hub, page):
+    server = hub.register("summed-up")
+    server.send({"cpu_percent": 61.0, "memory_percent": 62.0, "swap_percent": None, "load_average": [6.4, 1.0, 1.0],
+                 "disks": [{"mountpoint": place, "percent": share} for place, share in (("/", 65.0), ("/srv", 6.0))],
+                 "network_rate": {"bytes_recv_per_sec": 6 * 1024, "bytes_sent_per_sec": 7 * 1024},
+                 "disk_io_rate": {"read_bytes_per_sec": 8 * 1024, "write_bytes_per_sec": 9 * 1024}})
+
+    answer = hub.server(server.id, 720)
+    averages = [{name: value if name == "timestamp" else 1.0 for name, value in row.items()}
+                for row in answer["history"]]
+    page.route("**/api/dashboard/server/*?*", lambda route: route.fulfill(
+        json=dict(answer, step=3600, history=averages)))
+    open_page(page, server, query="h=720")
+    page.locator(".panel-overlay canvas").wait_for()
+    figure = page.get_by_label("Figure", exact=True)
+    told = {}
+    for words in figure.locator("option").all_inner_texts():
+        figure.select_option(label=words)
+        told[words] = values(page)[0]
+    assert told == {"CPU": "61.0%", "Memory": "62.0%", "Swap": "1.0%", "Worst disk": "65.0%",
+                    "Load over a minute": "6.40", "Network received": "6.0 KiB/s", "Network sent": "7.0 KiB/s",
+                    "Disks read": "8.0 KiB/s", "Disks written": "9.0 KiB/s"}
+
+
 def test_the_table_behind_the_chart_has_the_figures_of_each_server(page, trio):
     open_page(page, *trio, query="m=memory&h=6")
     page.get_by_text("Show as table").click()
@@ -306,6 +387,21 @@ def test_pointing_at_a_name_lets_the_other_lines_fade(page, trio, by):
     page.wait_for_function("(tone) => (%s)(tone) > 100" % PIXELS, arg="line-1")
 
 
+def test_who_is_taken_away_leaves_the_others_their_looks_and_a_newcomer_its_own(hub, page):
+    many = [hub.register("tone-%d" % number) for number in range(9)]
+    for server in many:
+        server.send()
+    open_page(page, *many)
+    page.locator(".panel-overlay canvas").wait_for()
+    before = tones(page)
+    assert list(before.values()) == ["line-%d" % place for place in range(1, 9)]
+    page.get_by_role("button", name="Take tone-2 away").click()
+    page.locator(".overlay-lines").get_by_text("tone-8").wait_for()
+    page.wait_for_function("(tone) => (%s)(tone) > 0" % PIXELS, arg="line-8")
+    left = {name: tone for name, tone in before.items() if name != "tone-2"}
+    assert tones(page) == dict(left, **{"tone-8": before["tone-2"]})
+
+
 # --- what can not be shown --------------------------------------------------------------------------------------------
 
 def test_an_unknown_server_is_said_to_be_unknown_and_the_others_stay(page, trio, allowed_faults):
@@ -317,9 +413,17 @@ def test_an_unknown_server_is_said_to_be_unknown_and_the_others_stay(page, trio,
     assert unknown.locator("a[href]").count() == 0
     assert names(page) == ["alpha", "no-such-id", "..", "gamma"] and values(page)[1:3] == ["–", "–"]
     assert values(page)[0] != "–"
+    assert page.title() == "CPU of 2 servers – smon"
     page.get_by_role("button", name="Take no-such-id away").click()
     assert names(page) == ["alpha", "..", "gamma"] and "no-such-id" not in page.url
     assert page.evaluate("() => document.activeElement.getAttribute('aria-label')") == "Take .. away"
+
+
+def test_only_unknown_servers_make_no_title_of_servers(page, trio, allowed_faults):
+    allowed_faults.append("404")
+    open_page(page, "nope")
+    page.get_by_text("No such server: it may have been removed.").wait_for()
+    assert page.title() == "Compare – smon"
 
 
 def test_a_server_that_is_removed_while_it_is_shown_says_so(hub, page, trio, allowed_faults):
@@ -331,7 +435,7 @@ def test_a_server_that_is_removed_while_it_is_shown_says_so(hub, page, trio, all
     assert hub.delete("/api/dashboard/server/" + leaving.id).status == 200
     page.locator("#refresh").click()
     page.get_by_text("No such server: it may have been removed.").wait_for()
-    assert values(page)[0] != "–" and values(page)[1] == "–"
+    assert values(page)[0] != "–" and values(page)[1] == "–" and names(page) == ["gamma", "leaving"]
 
 
 def test_no_server_chosen_is_a_sentence_and_the_way_to_choose(page, trio):
@@ -395,7 +499,24 @@ def test_a_server_that_the_hub_can_not_tell_of_keeps_its_last_line(page, trio, a
     assert values(page) == before
     page.get_by_role("button", name="24 h").click()
     page.get_by_text("Not loaded: Come back later.").wait_for()
-    assert values(page) == [before[0], "–"]
+    assert values(page) == [before[0], "–"] and names(page) == ["alpha", "gamma"]
+
+
+def test_while_the_hub_is_away_another_time_leaves_what_there_is_and_says_of_when(page, trio, allowed_faults):
+    allowed_faults.append("ERR_CONNECTION_REFUSED")
+    open_page(page, trio[0], trio[2])
+    page.locator(".panel-overlay canvas").wait_for()
+    before, told = values(page), page.get_by_text("The last 7 d could not be loaded: these are the last 6 h.")
+    page.route("**/api/dashboard/server/*?*", lambda route: route.abort("connectionrefused"))
+    page.get_by_role("button", name="7 d").click()
+    told.wait_for()
+    assert names(page) == ["alpha", "gamma"] and values(page) == before
+    assert page.locator(".overlay-note").all_inner_texts() == ["Not refreshed: The hub does not answer."] * 2
+    assert page.locator(".panel-overlay canvas").is_visible() and page.title() == "CPU of 2 servers – smon"
+    page.unroute("**/api/dashboard/server/*?*")
+    page.locator("#refresh").click()
+    told.wait_for(state="hidden")
+    assert page.locator(".overlay-note").all_inner_texts() == ["", ""]
 
 
 def test_a_hostile_name_is_text_everywhere(hub, page, trio, allowed_faults):

@@ -58,6 +58,13 @@ test("many samples are averaged, and no highest or lowest is lost", () => {
   assert.equal(Math.max(...v), 10 + 90 / 20);
 });
 
+test("a point that stands for more than one sample of only one server is an average", () => {
+  const crowded = regular(12, MINUTE, 10 * MINUTE);
+  crowded.t[11] -= 8 * MINUTE;  // into the time of the one before
+  const { averaged, stepMs } = together([regular(12, MINUTE, 10 * MINUTE), crowded], 0, 120 * MINUTE);
+  assert.deepEqual([averaged, stepMs], [true, 10 * MINUTE]);
+});
+
 test("nothing comes of nothing", () => {
   const none = { t: new Float64Array(0), v: new Float64Array(0) };
   assert.equal(together([], 0, 1000).t.length, 0);
