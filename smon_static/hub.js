@@ -16,7 +16,7 @@ let aheadMs = 0;         // how far the hub's clock is ahead of this one
 
 const AWAY = [0, 502, 503, 504];  // no answer, or a proxy's word that the hub gives none
 
-/** A refusal in the hub's own words. status 0: the hub could not be reached at all. */
+/** Why there is no data: a refusal in the hub's own words, an answer (200) that can not be read, or none (0). */
 export class ApiError extends Error {
   constructor(status, code, sentence, { field = null, retryAfterSeconds = 0, own = false } = {}) {
     super(sentence);
@@ -27,9 +27,9 @@ export class ApiError extends Error {
     this.away = AWAY.includes(status) && !own;  // own: the hub itself says so, which is there then
   }
 
-  /** The hub is away or overloaded: the same request may do later what it can not do now. */
+  /** The hub is away, overloaded or not to be understood: the same request may do later what it can not do now. */
   get passing() {
-    return this.status === 0 || this.status === 429 || this.status >= 500;
+    return this.status < 400 || this.status === 429 || this.status >= 500;
   }
 }
 
@@ -100,7 +100,7 @@ async function read(answer) {
   try {
     return await answer.json();
   } catch (cause) {
-    throw new ApiError(0, "broken_answer", "The hub's answer was cut short or is not JSON.");
+    throw new ApiError(answer.status, "broken_answer", "The hub's answer was cut short or is not JSON.");
   }
 }
 

@@ -48,7 +48,8 @@ export function processes({ short = Infinity } = {}) {
     write(none, rows.length ? `No process matches “${filter.value.trim()}”.` : "No processes were reported.");
     shown.draw(found, order.read(query.get("sort", USUAL)), short);
     show(more, Number.isFinite(short) && rows.length > 0);
-    write(more, `Look back and see all ${count(rows.length, "process", "processes")}`);
+    const hidden = rows.length > short;
+    write(more, "Look back" + (hidden ? ` and see all ${count(rows.length, "process", "processes")}` : ""));
     attr(more, "href", location.pathname + "/processes" + location.search);
   }
 

@@ -77,7 +77,7 @@ export function services({ short = Infinity } = {}) {
     show(shown.el, found.length > 0);
     show(none, !found.length);
     write(none, rows.length ? "No service matches." : "No services were reported.");
-    show(more, !whole && rows.length > 0);
+    show(more, rows.length > short);
     write(more, `All ${count(rows.length, "service")}`);
     more.href = location.pathname + "/services";
     shown.draw(found, sort, short);

@@ -1,6 +1,6 @@
 // The tiles with figures of one moment on the pages of a server.
 
-import { h, show, write } from "../dom.js";
+import { attr, h, show, write } from "../dom.js";
 import { level, percent } from "../format.js";
 import { ring } from "../parts.js";
 
@@ -17,7 +17,9 @@ export function shareTile(label, tone) {
     set({ value, limit = NaN, detail: words }) {
       gauge.set(value, limit);
       write(detail, words);
-      const high = ["warning", "critical"].includes(level(value, limit));
+      const reached = level(value, limit);
+      const high = ["warning", "critical"].includes(reached);
+      attr(over, "data-level", reached);
       show(over, high);
       write(over, high ? `Over the limit of ${percent(limit)}` : "");
     },

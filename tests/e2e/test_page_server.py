@@ -174,6 +174,43 @@ def test_services_can_be_narrowed_to_those_that_do_not_run(page, worker):
     assert page.locator("td.col-restarts").all_inner_texts() == ["4", "–"]
 
 
+def test_the_way_to_all_of_a_list_is_offered_only_where_some_are_missing(hub, page, worker):
+    open_server(page, worker)
+    assert page.locator(".panel-services .more-link").is_hidden()
+    assert page.locator(".panel-processes .more-link").inner_text() == "Look back"
+    server = hub.register("crowded")
+    server.send(processes=[process("job-%d" % number, pid=number) for number in range(30)],
+                services=[unit("unit-%d" % number, "running") for number in range(30)])
+    open_server(page, server)
+    assert page.locator(".panel-services .more-link").inner_text() == "All 30 services"
+    assert page.locator(".panel-processes .more-link").inner_text() == "Look back and see all 30 processes"
+
+
+def test_over_its_limit_a_tile_has_the_colour_of_its_ring(hub, page):
+    server = hub.register("glowing")
+    server.send({"cpu_percent": 99.0, "memory_percent": 91.0})
+    open_server(page, server)
+    page.get_by_text("Over the limit of 90%").nth(1).wait_for()
+    colours = page.locator(".tile", has_text="Over the limit").evaluate_all("""(tiles) => tiles.map((tile) => (
+        [".ring-figure", ".tile-over"].map((part) => getComputedStyle(tile.querySelector(part)).color)))""")
+    (critical, said_critical), (warning, said_warning) = colours
+    assert (said_critical, said_warning) == (critical, warning) and critical != warning
+
+
+def test_a_long_group_leaves_the_way_home_in_one_piece(hub, page):
+    server = hub.register("grouped", group_name="a" * 100)
+    server.send()
+    page.set_viewport_size({"width": 360, "height": 800})
+    open_server(page, server)
+    lines = page.locator(".crumbs a").first.evaluate("""(link) => {
+        const text = document.createRange();
+        text.selectNodeContents(link);
+        return text.getClientRects().length;
+    }""")
+    assert lines == 1
+    assert page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+
+
 def test_a_state_that_only_the_agent_knows_is_unknown(hub, page):
     server = hub.register("odd")
     server.send(services=[unit("ssh", "constructor"), unit("web", "toString")])
@@ -225,6 +262,33 @@ def test_the_count_beside_alerts_is_fresh_on_every_page_and_after_a_change(page,
     page.wait_for_function("() => document.getElementById('active').textContent === '1'")
 
 
+WHERE_IN_THE_HEADER = """(words) => {
+    document.getElementById("age").textContent = words;
+    const middles = (selector) => [...document.querySelectorAll(selector)].filter((each) => each.offsetWidth)
+        .map((each) => each.getBoundingClientRect()).map((box) => Math.round((box.top + box.bottom) / 2));
+    return [middles(".top .tool"), middles(".brand, .nav, .age, .top .tool")];
+}"""
+
+
+@pytest.mark.parametrize("words", ["Updated just now", "The hub has a problem"])
+def test_the_header_has_its_tools_side_by_side_and_no_row_too_many(hub, page, worker, words):
+    answer = hub.get("/api/dashboard?view=cards").json
+    answer["summary"].update(activeAlerts=250, unreadNotifications=250)
+    page.route("**/api/dashboard?view=cards", lambda route: route.fulfill(json=answer))
+    page.goto("/")
+    page.get_by_label("250 active").wait_for()
+    page.keyboard.press("u")
+    page.locator("#zone").wait_for()
+    for width, rows in ((320, 2), (360, 2), (699, 2), (700, 1), (768, 1)):
+        page.set_viewport_size({"width": width, "height": 800})
+        tools, parts = page.evaluate(WHERE_IN_THE_HEADER, words)
+        parts.sort()
+        found = 1 + sum(later - earlier > 12 for earlier, later in zip(parts, parts[1:]))
+        assert (width, len(tools), len(set(tools)), found) == (width, 6, 1, rows)
+        beyond = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert (width, beyond) == (width, 0)
+
+
 def test_groups_of_the_map_have_colours_of_their_own_that_no_filter_changes(page, fresh_hub):
     for number in range(6):
         fresh_hub.register("one-%d" % number, group_name="Group %d" % number).send()
@@ -253,6 +317,34 @@ def test_paper_says_what_it_shows_of_which_time_and_has_the_figures(page, worker
     page.evaluate("() => dispatchEvent(new Event('afterprint'))")
     assert page.locator(".paper-head").count() == 0
     assert page.locator("details[open]").count() == 0
+
+
+BROKEN_WORDS = r"""(cells) => cells.flatMap((cell) => {
+    const { firstChild: text } = cell;
+    return [...(text?.data ?? "").matchAll(/[^\s\/-]+/g)].filter(({ 0: word, index }) => {
+        const place = document.createRange();
+        place.setStart(text, index);
+        place.setEnd(text, index + word.length);
+        return new Set([...place.getClientRects()].map((box) => box.top)).size > 1;
+    }).map(([word]) => word);
+})"""
+
+
+def test_on_paper_the_list_of_servers_breaks_no_word_but_one_too_long(page, fresh_hub):
+    names = ["W" * 255, "database-primary", "app-01.example.com"]
+    for number, name in enumerate(names):
+        fresh_hub.register(name, group_name="Warehouse", ip_address="192.168.100.10%d" % number).send(
+            {"cpu_percent": 99.0, "disks": [{"mountpoint": "/var/lib/docker", "device": "sda", "percent": 99.0}],
+             "uptime_seconds": 12 * 86400 + 5 * 3600})
+    page.goto(fresh_hub.url + "/")
+    page.wait_for_selector(".card")
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 688, "height": 1000})  # A4 portrait between its margins
+    page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    cells = page.locator(".paper :is(th, td)")
+    assert cells.count() == 40
+    assert cells.evaluate_all(BROKEN_WORDS) == names[:1]
+    assert page.locator(".paper table").evaluate("(table) => table.getBoundingClientRect().right") <= 688
 
 
 # --- states -----------------------------------------------------------------------------------------------------------

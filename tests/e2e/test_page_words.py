@@ -37,6 +37,28 @@ def test_moments_in_the_hubs_words_are_in_the_viewers_zone(browser, hub):
     context.close()
 
 
+@pytest.mark.parametrize("name", ["db-%d", "database-primary-%d", "warehouse-database-replica-%d.north.example.com"])
+def test_what_is_wrong_is_told_in_whole_sentences(page, hub, name):
+    busy = [hub.register(name % number) for number in (1, 2, 3)]
+    for server in busy:
+        server.send({"cpu_percent": 99.0, "memory_percent": 99.0})
+
+    answer = hub.get(CARDS).json
+    answer["alerts"].append({"server_id": None, "severity": "warning", "timestamp": "2026-01-02T03:04:05Z",
+                             "message": "The disk of the hub is nearly full: 2.1 GiB are free, and it needs 3 GiB."})
+    page.route("**" + CARDS, lambda route: route.fulfill(json=answer))
+    page.goto("/")
+    sentences = page.locator(".trouble-words")
+    sentences.nth(3).wait_for()
+    assert sentences.last.inner_text().endswith("(threshold: 90%), and 1 more alert")
+    for width in (1400, 1280, 1000, 768, 620, 360):
+        page.set_viewport_size({"width": width, "height": 800})
+        cut = "(all) => all.filter((each) => each.scrollHeight > each.clientHeight).map((each) => each.textContent)"
+        assert (width, sentences.evaluate_all(cut)) == (width, [])
+    for server in busy:
+        assert hub.delete("/api/dashboard/server/" + server.id).status == 200
+
+
 def test_what_happened_to_an_alert_is_told_in_the_viewers_zone(browser, hub):
     hub.register("eventful").send({"cpu_percent": 99.0})
     context = browser.new_context(base_url=hub.url, timezone_id="America/New_York")
@@ -132,6 +154,7 @@ def test_what_a_silent_server_said_last_is_dimmed_and_says_of_when_it_is(page, h
 
 PROXY_PAGE = {"status": 502, "content_type": "text/html", "body": "<h1>Bad Gateway</h1>"}
 DISK_FULL = {"status": 503, "json": {"error": "The hub's disk is full.", "code": "unavailable"}}
+NO_JSON = {"status": 200, "content_type": "text/html", "body": "<h1>Welcome</h1>"}
 INTERNAL = {"status": 500, "json": {"error": "Internal error.", "code": "internal"}}
 TOO_MANY = {"status": 429, "json": {"error": "More than 120 requests in a minute.", "code": "rate_limited"}}
 
@@ -139,6 +162,7 @@ TOO_MANY = {"status": 429, "json": {"error": "More than 120 requests in a minute
 @pytest.mark.parametrize("answer, title, reason", [
     (PROXY_PAGE, "Hub unreachable", "The hub answered 502."),
     (DISK_FULL, "The hub has a problem", "The hub's disk is full."),
+    (NO_JSON, "The hub has a problem", "The hub's answer was cut short or is not JSON."),
     (INTERNAL, "The hub has a problem", "Internal error."),
     (TOO_MANY, "The hub asks to wait", "More than 120 requests in a minute.")])
 def test_a_hub_that_answers_is_not_called_unreachable(page, hub, allowed_faults, answer, title, reason):
@@ -152,6 +176,7 @@ def test_a_hub_that_answers_is_not_called_unreachable(page, hub, allowed_faults,
     assert re.match(r"%s since \d\d:\d\d \(%s\) – showing data from " % (title, re.escape(reason)),
                     banner.inner_text())
     assert page.locator("#age").inner_text() == title
+    assert re.match(r"retrying in \d+ s", page.locator("#banner-retry").inner_text())
 
 
 def test_a_help_text_names_a_setting_by_its_label(page, hub):
