@@ -72,9 +72,7 @@ class Machine:
             self._nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                             env=dict(os.environ, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY="1"))
         try:
-            self._init = until(self._first_child, "The start of the container", BOOT_SECONDS)
-            until(lambda: self.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded"),
-                  "The boot of the container", BOOT_SECONDS)
+            until(self._is_up, "The boot of the container", BOOT_SECONDS)
         except AssertionError as error:
             said = self._log.read_text(encoding="utf-8", errors="replace")
             ended = self._nspawn.poll() is not None
@@ -83,12 +81,14 @@ class Machine:
                 needs.system("systemd-nspawn can not boot here: " + said[-300:])
             raise AssertionError("%s\n%s" % (error, said)) from None
 
-    def _first_child(self) -> int:
+    def _is_up(self) -> bool:
+        """Its first process is looked for each time: systemd-nspawn begins with a child that makes it and ends."""
         assert self._nspawn is not None
         if self._nspawn.poll() is not None:
             raise AssertionError("systemd-nspawn ended.")
         children = psutil.Process(self._nspawn.pid).children()
-        return children[0].pid if children else 0
+        self._init = children[0].pid if children else 0
+        return bool(children) and self.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded")
 
     def run(self, *words: str) -> subprocess.CompletedProcess:
         """A command inside, as root; its status and all that it said."""
