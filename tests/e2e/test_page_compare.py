@@ -352,12 +352,17 @@ PIXELS = """(tone) => {
 }"""
 
 
-def test_eight_lines_have_tones_of_their_own_and_every_second_one_dashes(hub, page):
-    many = [hub.register("line-%d" % number) for number in range(8)]
+def open_new(hub, page, name: str, number: int) -> None:
+    """The page of so many servers, each with one sample, its chart drawn."""
+    many = [hub.register(name % each) for each in range(number)]
     for server in many:
         server.send()
     open_page(page, *many)
     page.locator(".panel-overlay canvas").wait_for()
+
+
+def test_eight_lines_have_tones_of_their_own_and_every_second_one_dashes(hub, page):
+    open_new(hub, page, "line-%d", 8)
     for theme in ("dark", "light"):
         page.emulate_media(color_scheme=theme)
         looks = page.locator(".overlay-lines .chart-key").evaluate_all("""(keys) => keys.map((key) => {
@@ -388,11 +393,7 @@ def test_pointing_at_a_name_lets_the_other_lines_fade(page, trio, by):
 
 
 def test_who_is_taken_away_leaves_the_others_their_looks_and_a_newcomer_its_own(hub, page):
-    many = [hub.register("tone-%d" % number) for number in range(9)]
-    for server in many:
-        server.send()
-    open_page(page, *many)
-    page.locator(".panel-overlay canvas").wait_for()
+    open_new(hub, page, "tone-%d", 9)
     before = tones(page)
     assert list(before.values()) == ["line-%d" % place for place in range(1, 9)]
     page.get_by_role("button", name="Take tone-2 away").click()
