@@ -5,7 +5,7 @@ export const NONE = "–";
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 export const HOUR_MS = 3600000;
-const DAY_MS = 24 * HOUR_MS;
+export const DAY_MS = 24 * HOUR_MS;
 const SPANS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 
 export const DEFAULT_LIMIT = 90;  // percent; the alert threshold of a server that was given none

@@ -78,6 +78,11 @@ export const query = {
   },
 };
 
+/** The address of a server's page, on which its tabs build. */
+export function serverPath(id) {
+  return "/servers/" + encodeURIComponent(id);
+}
+
 /** The order of a table as the query writes it: "-cpu" is the largest CPU first. */
 export const order = {
   read: (text) => ({ key: text.replace(/^-/, ""), down: text.startsWith("-") }),

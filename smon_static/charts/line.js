@@ -2,7 +2,7 @@
 // who do not see it.
 
 import { h, show, vary, write } from "../dom.js";
-import { clock, day, momentIn, zoneMs } from "../format.js";
+import { DAY_MS, clock, day, momentIn, zoneMs } from "../format.js";
 import { surface, token } from "./canvas.js";
 import { clamp, decimate, gapLimit, nearest, roundUp, runs, summary, timeTicks, valueTicks } from "./scale.js";
 
@@ -15,7 +15,6 @@ const DENSE = 2;           // more samples than this on a pixel are drawn as col
 const THIN = 0.12;         // how much of its colour an area has
 const BIG_STEP = 10;       // samples that Shift and an arrow key go
 const DRAG_PX = 8;         // a shorter drag is a click
-const DAY_MS = 86400000;
 
 const EMPTY = { t: [], lines: [], from: 0, to: 1, stepMs: 0, events: [] };
 

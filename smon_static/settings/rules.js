@@ -5,6 +5,7 @@ import { count, duration, moment, parse } from "../format.js";
 import { action, confirmed, filled, form } from "../forms.js";
 import { get, hubNow, mayChange, refresh, send, watch } from "../hub.js";
 import { panel, refusal } from "../parts.js";
+import { serverPath } from "../router.js";
 import { actionColumn, listing, textColumn } from "./listing.js";
 import { lookOf, words } from "./values.js";
 
@@ -183,7 +184,7 @@ function serverCell() {
     el,
     set({ server_id: id, display_name: name }) {
       write(el, name);
-      attr(el, "href", "/servers/" + encodeURIComponent(id));
+      attr(el, "href", serverPath(id));
     },
   };
 }

@@ -5,6 +5,7 @@ import { count } from "../format.js";
 import { copyable, filled, form } from "../forms.js";
 import { getText, send, watch } from "../hub.js";
 import { badge, choice, notice, panel, refusal } from "../parts.js";
+import { serverPath } from "../router.js";
 import { FLEET, serversOf } from "./cards.js";
 
 const LOOPBACK = /^(localhost|127\.|\[::1\])/;
@@ -108,7 +109,7 @@ function arrival() {
     bind(server) {
       state.set(server.kind);
       write(name, server.name);
-      attr(name, "href", "/servers/" + encodeURIComponent(server.id));
+      attr(name, "href", serverPath(server.id));
       write(address, server.ip);
     },
   };

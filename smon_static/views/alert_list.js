@@ -6,7 +6,7 @@ import { HOUR_MS, count, duration, full, local, moment, parse, percent } from ".
 import { filled, formDialog } from "../forms.js";
 import { get, hubNow, refresh, send } from "../hub.js";
 import { age, badge, choice, setAge, setSentence, setSeverity, stamp } from "../parts.js";
-import { query } from "../router.js";
+import { query, serverPath } from "../router.js";
 
 const PATH = "/api/dashboard/alerts";
 const PAGE = 50;
@@ -153,7 +153,7 @@ function line({ choose, acknowledge, named }) {
       const over = Boolean(alert.resolved_at);
       attr(el, "data-kind", over ? "online" : kind);
       write(name, alert.display_name || alert.hostname || "The hub");
-      attr(name, "href", alert.server_id ? "/servers/" + encodeURIComponent(alert.server_id) : null);
+      attr(name, "href", alert.server_id ? serverPath(alert.server_id) : null);
       show(name, named);
       setSentence(message, alert.message);
       setAge(since, alert.timestamp);
@@ -224,7 +224,7 @@ function reasons(alert) {
 
 function momentHref({ server_id: id, timestamp }) {
   const end = parse(timestamp) + 999;  // answers have whole seconds, and the sample lies within this one
-  return `/servers/${encodeURIComponent(id)}?` + new URLSearchParams({ at: new Date(end).toISOString() });
+  return `${serverPath(id)}?` + new URLSearchParams({ at: new Date(end).toISOString() });
 }
 
 function momentsOf(events) {

@@ -5,6 +5,7 @@ import { count } from "../format.js";
 import { action } from "../forms.js";
 import { ApiError, get, send } from "../hub.js";
 import { age, badge, setAge, setSentence, setSeverity } from "../parts.js";
+import { serverPath } from "../router.js";
 
 const PATH = "/api/dashboard/notifications";
 
@@ -61,5 +62,5 @@ function line(notification, mark) {
 }
 
 function placeOf({ server_id: id }) {
-  return id ? `/servers/${encodeURIComponent(id)}/alerts` : "/alerts";
+  return id ? `${serverPath(id)}/alerts` : "/alerts";
 }

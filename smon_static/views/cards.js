@@ -5,7 +5,7 @@ import { ApiError, refresh, send } from "../hub.js";
 import { attr, h, icon, itemsOf, keyed, painted, show, toggle, vary, whenNew, write } from "../dom.js";
 import { byName, count, duration } from "../format.js";
 import { KINDS, age, badge, bar, kindOf, ring, setAge } from "../parts.js";
-import { recall, remember } from "../router.js";
+import { recall, remember, serverPath } from "../router.js";
 
 const DISKS_SHOWN = 3;
 const FIRST = 18;       // cards and group heads, about as many as a window holds
@@ -242,7 +242,7 @@ function card() {
     h("div", { class: "card-foot" }, life, foot, upkeep, alerts));
   const introduce = whenNew((id, words, ip, os) => {
     write(name, words);
-    attr(name, "href", "/servers/" + encodeURIComponent(id));
+    attr(name, "href", serverPath(id));
     attr(name, "title", words);
     write(address, ip);
     write(system, os);
@@ -310,7 +310,7 @@ export function pendingLine() {
     bind(server) {
       id = server.id;
       write(name, server.name);
-      attr(name, "href", "/servers/" + encodeURIComponent(id));
+      attr(name, "href", serverPath(id));
       write(meta, [server.ip, server.os].filter(Boolean).join(" · "));
       attr(button, "aria-label", "Approve " + server.name);
     },

@@ -4,7 +4,7 @@
 import { WHOLE, attr, h, keyed, show, write } from "../dom.js";
 import { byName, count } from "../format.js";
 import { badge, bar, panel } from "../parts.js";
-import { query } from "../router.js";
+import { query, serverPath } from "../router.js";
 
 export const MOST = 8;  // lines in one chart that can still be told apart
 
@@ -147,7 +147,7 @@ function pickable(...content) {
     el: h("li", {}, h("label", {}, box), link),
     set(server, ids) {
       id = server.id;
-      attr(link, "href", "/servers/" + encodeURIComponent(id));
+      attr(link, "href", serverPath(id));
       attr(box, "aria-label", `Choose ${server.name}`);
       box.checked = ids.includes(id);
       box.disabled = !box.checked && ids.length >= MOST;

@@ -7,7 +7,7 @@ import {
   HOUR_MS, NONE, count, duration, moment, momentIn, number, parse, percent, plainNumber, rate, rateTick,
 } from "../format.js";
 import { badge, choice, kindOf, notice, panel, refusal, skeleton } from "../parts.js";
-import { query } from "../router.js";
+import { query, serverPath } from "../router.js";
 import { lineChart } from "../charts/line.js";
 import { lowerBound, nearest } from "../charts/scale.js";
 import { chartTable } from "./chart_table.js";
@@ -287,7 +287,7 @@ function serverRow(emphasise) {
       attr(key, "data-tone", answer && look.tone);
       attr(key, "data-dashed", look.dashed);
       write(name, called);
-      attr(name, "href", answer ? "/servers/" + encodeURIComponent(id) : null);
+      attr(name, "href", answer ? serverPath(id) : null);
       const kind = answer ? kindOf(answer.server) : "online";
       show(state.el, kind !== "online");
       state.set(kind);

@@ -4,6 +4,7 @@
 import { WHOLE, attr, h, icon, keyed, reicon, show, toggle, vary, write } from "../dom.js";
 import { byName, count, percent } from "../format.js";
 import { KINDS, bar } from "../parts.js";
+import { serverPath } from "../router.js";
 import { groupsOf, wordOf } from "./cards.js";
 
 const SQUARES = 1500;  // beyond this only servers in trouble have one
@@ -65,7 +66,7 @@ function item(server, kind) {
 function link(el, server) {
   const { kind } = server;
   attr(el, "data-kind", kind);
-  attr(el, "href", "/servers/" + encodeURIComponent(server.id));
+  attr(el, "href", serverPath(server.id));
   return kind;
 }
 

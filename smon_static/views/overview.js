@@ -5,7 +5,7 @@ import { WHOLE, attr, h, icon, keyed, show, write } from "../dom.js";
 import { count, duration, moment, parse, percent, roughly } from "../format.js";
 import { hubNow, setSeconds, watch } from "../hub.js";
 import { KINDS, age, badge, choice, notice, refusal, say, setAge, setSentence, skeleton, worstFirst } from "../parts.js";
-import { query, recall, remember } from "../router.js";
+import { query, recall, remember, serverPath } from "../router.js";
 import { FLEET, cards, current, isPending, longCards, orderKeeper, serversOf, wordOf } from "./cards.js";
 
 const TROUBLES_SHOWN = 3;
@@ -286,7 +286,7 @@ function troubleLine() {
       attr(el, "data-kind", server.kind);
       state.set(server.kind);
       write(name, server.name);
-      attr(name, "href", server.id === null ? "/alerts" : "/servers/" + encodeURIComponent(server.id));
+      attr(name, "href", server.id === null ? "/alerts" : serverPath(server.id));
       const further = others.length ? `, and ${count(others.length, "more alert")}` : "";
       setSentence(words, worst ? worst.message + further : count(server.alerts, "alert"));
       show(since, Boolean(worst));

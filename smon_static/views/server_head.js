@@ -4,6 +4,7 @@ import { attr, h, icon, show, write } from "../dom.js";
 import { duration } from "../format.js";
 import { ApiError, get, peek } from "../hub.js";
 import { age, badge, kindOf, setAge } from "../parts.js";
+import { serverPath } from "../router.js";
 import { FLEET, orderKeeper, serversOf } from "./cards.js";
 
 /** [path, name, what of the answer is counted on it] */
@@ -85,7 +86,7 @@ function stepLink(word, className, by) {
       show(el, Boolean(server));
       if (!server) return;
       write(name, server.name);
-      attr(el, "href", `/servers/${encodeURIComponent(server.id)}${tab}`);
+      attr(el, "href", `${serverPath(server.id)}${tab}`);
       attr(el, "aria-label", `${word} server: ${server.name}`);
       attr(el, "title", `${word} server: ${server.name}`);
     },

@@ -3,7 +3,7 @@
 import { attr, h, show, toggle, whenNew, write } from "../dom.js";
 import { NONE, duration, parse } from "../format.js";
 import { KINDS, age, badge, bar, setAge } from "../parts.js";
-import { order, query } from "../router.js";
+import { order, query, serverPath } from "../router.js";
 import { table } from "../table.js";
 import { current, wordOf } from "./cards.js";
 
@@ -50,7 +50,7 @@ function nameCell() {
   const introduce = whenNew((id, words) => {
     write(name, words);
     attr(name, "title", words);
-    attr(name, "href", "/servers/" + encodeURIComponent(id));
+    attr(name, "href", serverPath(id));
   });
   return { el: name, set: ({ id, name: words }) => introduce(id, words) };
 }
