@@ -30,6 +30,8 @@ def parse(text: str) -> int:
     """
     if len(text) == 24 and text[16] == ":" and text[19] == "." and text[20:23].isdigit() and text[23] == "Z":
         return _second(text[:19]) + int(text[20:23])  # as agents write it, many times for one second
+    if len(text) == 20 and text[16] == ":" and text[19] == "Z":
+        return _second(text[:19])  # when a machine started, which stays the same
     found = MOMENT.fullmatch(text)
     if not found:
         raise ValueError("not ISO 8601")

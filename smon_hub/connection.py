@@ -36,9 +36,9 @@ READING = (IDLE, HEAD, BODY)
 class Connection:
     """One client's connection: reads one request at a time, sends its answer, then looks at what was pipelined."""
 
-    __slots__ = ("server", "state", "deadline", "http11", "head_only", "keep_alive", "_socket", "_environ", "_network",
-                 "_watched", "_buffer", "_lane", "_body_length", "_chunks", "_exchange", "_out", "_stream", "_count",
-                 "_client_done")
+    __slots__ = ("server", "state", "deadline", "http11", "head_only", "keep_alive", "address", "_socket", "_heads",
+                 "_network", "_watched", "_buffer", "_lane", "_body_length", "_chunks", "_exchange", "_out", "_stream",
+                 "_count", "_client_done")
 
     def __init__(self, server: Any, sock: socket.socket, environ: Dict[str, Any], network: Any):
         self.server = server                            # a serve.Server
@@ -46,8 +46,9 @@ class Connection:
         self.deadline = server.now + server.limits.head_seconds
         self.http11 = self.keep_alive = True
         self.head_only = False
+        self.address = environ["REMOTE_ADDR"]
         self._socket = sock
-        self._environ = environ                         # what is the same in each of its requests
+        self._heads = http.Heads(environ)
         self._network = network                         # None once it is no stranger
         self._watched = 0
         self._buffer = bytearray()
@@ -143,7 +144,7 @@ class Connection:
         except ssl.SSLWantWriteError:
             self._watch(WRITE)
         except (OSError, ValueError) as error:
-            self.server.note(logging.INFO, "A TLS handshake with %s failed: %s.", self._environ["REMOTE_ADDR"], error)
+            self.server.note(logging.INFO, "A TLS handshake with %s failed: %s.", self.address, error)
             self.close()
         else:
             self.state = IDLE
@@ -213,9 +214,8 @@ class Connection:
             if buffer:
                 self._await_head()
             return False
-        environ = self._environ.copy()
         self.head_only = False                          # as long as a refusal of this head may have a body
-        head = http.parse_head(bytes(buffer[:end]), environ, self.server.limits)
+        environ, head = self._heads.read(bytes(buffer[:end]), self.server.limits)
         del buffer[:end + 4]
         self.head_only = environ["REQUEST_METHOD"] == "HEAD"
         self.http11 = environ["SERVER_PROTOCOL"] == "HTTP/1.1"
@@ -234,7 +234,7 @@ class Connection:
             http.check_unfinished(self._buffer, self.server.limits)
         else:
             self.server.note(logging.INFO, "%s spoke something else than HTTP (first byte %d); closed.",
-                             self._environ["REMOTE_ADDR"], self._buffer[0])
+                             self.address, self._buffer[0])
             self.close()
 
     def _admit(self, exchange: Exchange, environ: Dict[str, Any], head: http.Head) -> None:
@@ -328,7 +328,8 @@ class Connection:
         if waiting:
             self._watch(self._watched | WRITE)
             return
-        self._watch(self._watched & ~WRITE)
+        if self._watched & WRITE:
+            self._watch(self._watched & ~WRITE)
         if self._stream is not None:
             self.deadline = math.inf                    # it is the application's turn
         else:
@@ -358,7 +359,8 @@ class Connection:
             return
         self.state = IDLE
         self.deadline = self.server.now + self.server.limits.idle_seconds
-        if not self._client_done and len(self._buffer) <= self.server.limits.pipelined_bytes:
+        if self._watched != READ and not self._client_done and (
+                len(self._buffer) <= self.server.limits.pipelined_bytes):
             self._watch(READ)
 
     def _half_close(self) -> None:
@@ -384,7 +386,7 @@ class Connection:
     def _forget_exchange(self) -> None:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            if "smon.authenticated" in exchange.environ:
+            if self._network is not None and "smon.authenticated" in exchange.environ:
                 self._trust()
             exchange.forget()
 

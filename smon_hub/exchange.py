@@ -122,7 +122,10 @@ class Exchange:
             self._server.call_soon(connection.end_stream, self, complete)
 
     def _settled(self, render: Callable[[Any], Reply], future: Any) -> None:
-        self._server.call_soon(self._render, render, future)
+        if self._server.on_loop():
+            self._server.attempt(self._render, render, future)
+        else:
+            self._server.call_soon(self._render, render, future)
 
     def _render(self, render: Callable[[Any], Reply], future: Any) -> None:
         if not self.environ:

@@ -59,6 +59,8 @@ _HEADER_NAME = re.compile(_TOKEN).fullmatch
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
 _HOST = re.compile(r"(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?").fullmatch
 _LENGTH = re.compile(r"[0-9]{1,15}").fullmatch
+_LENGTH_LINE = re.compile(rb"\r\nContent-Length: *([0-9]{1,15})(?=\r\n|\Z)", re.IGNORECASE).search
+_DIGITS = re.compile(rb"[0-9]{1,15}").fullmatch
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[\t ]*;" + _TEXT + rb"*)?").fullmatch
 _TRAILER = re.compile(_TOKEN.encode() + rb":" + _TEXT + rb"*").fullmatch
 
@@ -104,6 +106,43 @@ def parse_head(head: bytes, environ: Dict[str, Any], limits: Limits = LIMITS) ->
         raise _headers_too_large(limits)
     _read_headers(lines, environ)
     return _read_framing(environ, minor == "1")
+
+
+class Heads:
+    """Reads the heads of one connection's requests. An agent's next one differs from its last in the length of the body
+    at most: what was found in that one holds.
+
+    Each environ has, as smon.known, a dict that is shared by all requests of one head, whatever their length: for what
+    else follows from it.
+    """
+
+    __slots__ = ("_template", "_environ", "_head", "_before", "_after")
+
+    def __init__(self, template: Dict[str, Any]):
+        self._template = template       # what is the same in each request
+        self._environ: Dict[str, Any] = {}
+        self._head = Head(True, 0, False)
+        self._before = self._after = b""
+
+    def read(self, text: bytes, limits: Limits = LIMITS) -> Tuple[Dict[str, Any], Head]:
+        """parse_head, into a new environ."""
+        before, after = self._before, self._after
+        if before and text.startswith(before) and text.endswith(after):
+            length = text[len(before):len(text) - len(after)]
+            if _DIGITS(length):
+                head, environ = self._head, self._environ.copy()
+                if int(length) != head.length:
+                    environ["CONTENT_LENGTH"] = length.decode("ascii")
+                    head = head._replace(length=int(length))
+                return environ, head
+        environ = dict(self._template)
+        environ["smon.known"] = {}
+        head = parse_head(text, environ, limits)
+        found = _LENGTH_LINE(text)
+        if found:
+            self._before, self._after = text[:found.start(1)], text[found.end(1):]
+            self._environ, self._head = environ.copy(), head
+        return environ, head
 
 
 def check_unfinished(buffer: bytearray, limits: Limits = LIMITS) -> None:
@@ -193,7 +232,7 @@ def body_too_large(limit: int) -> HubError:
 def frame_reply(reply: Reply, http11: bool, keep_alive: bool, head_only: bool = False) -> bytes:
     """A whole answer as bytes, head and body in one piece. Raises ValueError for a header that would split it."""
     status, headers, body = reply
-    given, text = _header_text(headers)
+    given, text = _header_text(tuple(headers))
     if head_only or status in BODILESS:
         # No body, so only a length that the application names is true; for HEAD the length of what GET would send.
         length = given if given or not body or status in BODILESS else str(len(body))
@@ -207,7 +246,7 @@ def frame_reply(reply: Reply, http11: bool, keep_alive: bool, head_only: bool = 
 def frame_stream_head(status: int, headers: Sequence[Tuple[str, str]], http11: bool, keep_alive: bool) -> bytes:
     """The head of an answer of unknown length: chunked for HTTP/1.1, until the close for HTTP/1.0."""
     framing = "Transfer-Encoding: chunked\r\n" if http11 else ""
-    return _head(status, _header_text(headers)[1], framing, http11, keep_alive)
+    return _head(status, _header_text(tuple(headers))[1], framing, http11, keep_alive)
 
 
 def frame_chunk(piece: bytes) -> bytes:
@@ -297,7 +336,8 @@ def _headers_too_large(limits: Limits) -> HubError:
                     % (limits.header_count, limits.header_bytes))
 
 
-def _header_text(headers: Sequence[Tuple[str, str]]) -> Tuple[str, str]:
+@functools.lru_cache(maxsize=64)        # nearly all answers have one of a few sets of them
+def _header_text(headers: Tuple[Tuple[str, str], ...]) -> Tuple[str, str]:
     """(the Content-Length among the headers or "", the others that are not ours as text)."""
     given, lines = "", []
     for name, value in headers:

@@ -128,7 +128,7 @@ class Hub:
                 self.config.port, self.config.host, why)) from None
         self.delivery.own_port = front.addresses[0][1]
         self.begin(front.addresses[0])
-        front.call_soon(self.engine.gather_by_turn, front.call_soon)
+        front.call_soon(self.engine.gather_on_loop, front.call_soon, front.call_idle)
         return front
 
     def url(self, host: str, port: int) -> str:

@@ -45,7 +45,8 @@ class RateLimit:
                 self._windows.popitem(last=False)
         else:
             self._windows.move_to_end(key)
-            window.forget(now)
+            if window.slots and window.slots[0][2] + WINDOW_SECONDS <= now:
+                window.forget(now)
         return window
 
 

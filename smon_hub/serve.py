@@ -32,6 +32,7 @@ BACKLOG = 512                                           # connections the kernel
 SELECT_MAX = 500                                        # where there is only select() (Windows): 512 sockets in all
 ACCEPTS_A_TURN = 64                                     # then the connections that are here have their turn
 CLOSED_WHEN_FULL = 16                                   # idle connections that make room at a time
+HOLD_SECONDS = 0.005                                    # that call_idle waits at most, while requests keep coming
 LANE_END_SECONDS = 1                                    # for a thread whose request nobody waits for any more
 NOTE_SECONDS = 10                                       # between two log lines of one kind that strangers can cause
 # A restart takes its port again at once; on Windows that option would let any program take it from us.
@@ -69,6 +70,8 @@ class Server:
         self._rests_until = 0.0                         # accepting rests till then; 0: it does not rest
         self._next_sweep = 0.0
         self._noted: Dict[str, float] = {}
+        self._idle: List[Callable[[], None]] = []       # what call_idle waits with, and until when at the latest
+        self._idle_by = 0.0
         self._soon: Deque[Tuple[Callable[..., None], Tuple[Any, ...]]] = deque()
         self._wakeup = Wakeup()
         self.selector.register(self._wakeup.receiver, READ, self._wakeup)
@@ -111,8 +114,18 @@ class Server:
     def call_soon(self, function: Callable[..., None], *arguments: Any) -> None:
         """Call function on the loop; from any thread. A batch costs one byte in the pipe, on the loop itself none."""
         self._soon.append((function, arguments))
-        if threading.get_ident() != self._thread:
+        if not self.on_loop():
             self._wakeup.call()
+
+    def call_idle(self, function: Callable[[], None]) -> None:
+        """Call function once no socket is ready, or HOLD_SECONDS have passed; from the loop alone."""
+        if not self._idle:
+            self._idle_by = self.now + HOLD_SECONDS
+        self._idle.append(function)
+
+    def on_loop(self) -> bool:
+        """Whether this thread is the loop's."""
+        return threading.get_ident() == self._thread
 
     def note(self, level: int, sentence: str, *values: Any) -> None:
         """Log what strangers can cause as often as they like: each sentence once in NOTE_SECONDS."""
@@ -174,17 +187,21 @@ class Server:
             listener.listen(not until)
 
     def _turn(self) -> None:
-        events = self.selector.select(0 if self._soon else self.limits.sweep_seconds)
+        events = self.selector.select(0 if self._soon or self._idle else self.limits.sweep_seconds)
         self.now = time.monotonic()
         for key, mask in events:
-            self._attempt(key.data.ready, mask)
+            self.attempt(key.data.ready, mask)
         for _ in range(len(self._soon)):
             function, arguments = self._soon.popleft()
-            self._attempt(function, *arguments)
+            self.attempt(function, *arguments)
+        if self._idle and (not events and not self._soon or self.now >= self._idle_by):
+            waiting, self._idle = self._idle, []
+            for function in waiting:
+                self.attempt(function)
         if self.now >= self._next_sweep:
             self._sweep()
 
-    def _attempt(self, function: Callable[..., None], *arguments: Any) -> None:
+    def attempt(self, function: Callable[..., None], *arguments: Any) -> None:
         """The edge of the loop: a failure is logged and ends the connection it came from, not the server."""
         try:
             function(*arguments)
@@ -199,7 +216,7 @@ class Server:
         now = self.now
         self._next_sweep = now + self.limits.sweep_seconds
         for connection in [connection for connection in self.connections if connection.deadline <= now]:
-            self._attempt(connection.expire)
+            self.attempt(connection.expire)
         if 0 < self._rests_until <= now:
             self._rest(0)
 

@@ -159,8 +159,10 @@ def _too_deep(body: bytes) -> bool:
 
 
 def _depth(body: bytes) -> int:
-    """The depth of the brackets in a text, peeled from within; a number above it where they do not match up."""
+    """The depth of the brackets in a text, peeled from within; a number above it where they are few or do not match."""
     brackets, levels = body.translate(_ALIKE, _NOT_BRACKETS), 0
+    if len(brackets) <= NESTING_MAX:
+        return len(brackets)
     while brackets and levels <= NESTING_MAX:
         peeled = brackets.replace(b"[]", b"")
         if len(peeled) == len(brackets):
@@ -288,9 +290,13 @@ def _list_checker(kind: Kind, field: Field) -> Callable[[str, Any], Any]:
     entry = kind if isinstance(kind, Field) else Field("", kind)
     shape = kind if isinstance(kind, Shape) else Shape("entry", entry._replace(name="", required=True))
 
+    fewest, most, says, fits = field.min or 0, field.max or 0, expectation(field), _all_fit(entry)
+
     def check(path: str, given: Any) -> Any:
-        if type(given) is not list or not (field.min or 0) <= len(given) <= (field.max or 0):
-            raise Wrong(path, expectation(field))
+        if type(given) is not list or not fewest <= len(given) <= most:
+            raise Wrong(path, says)
+        if fits is not None and fits(given):
+            return given
         entries = given if shape is kind else [{"": each} for each in given]
         try:
             rows = shape.rows(entries)
@@ -299,6 +305,17 @@ def _list_checker(kind: Kind, field: Field) -> Callable[[str, Any], Any]:
             raise _inside("%s[%d]" % (path, index), wrong) from None
         return rows if shape is kind else [row[0] for row in rows]
     return check
+
+
+def _all_fit(entry: Field) -> Optional[Callable[[List[Any]], bool]]:
+    """Whether all entries of a list of numbers are within their bounds, told at once: of cores there are many."""
+    if entry.kind is not float:
+        return None
+    low, high = bounds(entry)
+
+    def fits(given: List[Any]) -> bool:
+        return not given or {float, int}.issuperset(map(type, given)) and low <= min(given) and max(given) <= high
+    return fits
 
 
 def _inside(path: str, wrong: Wrong) -> Wrong:

@@ -10,12 +10,13 @@ import logging
 import queue
 import threading
 from concurrent.futures import Future
-from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Protocol, Sequence
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Protocol, Sequence, Tuple, Union
 
 from ..errors import HubError
 
 log = logging.getLogger("smon.store")
 
+HELD_MAX = 64                # works that a loop gathers before it hands them over, however busy it is
 GROUP_MAX = 512              # works in one transaction: bounds what one failing commit takes with it
 QUEUE_MAX = 20_000           # works that wait; beyond that callers are told to come back
 RETRY_AFTER_SECONDS = 5
@@ -73,6 +74,38 @@ class DatabaseUnusable(Exception):
         self.damaged = damaged
 
 
+class Pending:
+    """The future of what a loop handed over, which is settled on that loop: nobody waits for it, it needs no lock."""
+
+    __slots__ = ("_result", "_error", "_callback")
+
+    def __init__(self) -> None:
+        self._result: Any = None
+        self._error: Optional[BaseException] = None
+        self._callback: Optional[Callable[[Any], None]] = None
+
+    def add_done_callback(self, function: Callable[[Any], None]) -> None:
+        """To be called with this when it is settled; one, before that."""
+        self._callback = function
+
+    def set_result(self, result: Any) -> None:
+        self._result = result
+        if self._callback is not None:
+            self._callback(self)
+
+    def set_exception(self, error: BaseException) -> None:
+        self._error = error
+        self.set_result(None)
+
+    def exception(self) -> Optional[BaseException]:
+        return self._error
+
+    def result(self) -> Any:
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
 class Job(NamedTuple):
     """work for one, or together for all jobs of a group that share it, each with its item. frees: it makes room."""
 
@@ -80,7 +113,7 @@ class Job(NamedTuple):
     together: Optional[Together]
     item: Any
     after: Optional[Callable[[Any], Any]]
-    future: "Future[Any]"
+    future: "Union[Future[Any], Pending]"
     frees: bool = False
 
 
@@ -96,9 +129,10 @@ class Commits:
         self._stopped = False
         self._readers = threading.local()
         self._reader_list: List[Database] = []
-        self._loop = 0                    # the thread that hands over by turn, and what it gathered in this one
+        self._loop = 0                    # the thread of the loop, and what it has gathered
         self._held: List[Job] = []
-        self._call_soon: Callable[[Callable[[], None]], None] = lambda function: function()
+        self._call_soon: Callable[..., None] = lambda function, *arguments: function(*arguments)
+        self._call_idle: Callable[[Callable[[], None]], None] = lambda function: function()
 
     # --- what an engine adds --------------------------------------------------------------------------------------
 
@@ -141,32 +175,37 @@ class Commits:
         """
         return self._put(Job(work, None, None, after, Future(), frees))
 
-    def gather(self, together: Together, item: Any, after: Optional[Callable[[Any], Any]] = None) -> "Future[Any]":
+    def gather(self, together: Together, item: Any,
+               after: Optional[Callable[[Any], Any]] = None) -> "Union[Future[Any], Pending]":
         """submit, for small work of many: together(connection, items) is called once for all items of a transaction.
 
         It answers an outcome for each item, an exception being one. Its items come before other work of the group.
+        On the loop the future is a Pending.
         """
-        job = Job(None, together, item, after, Future())
         if threading.get_ident() != self._loop:
-            return self._put(job)
+            return self._put(Job(None, together, item, after, Future()))
+        job = Job(None, together, item, after, Pending())
         self._held.append(job)
         if len(self._held) == 1:
-            self._call_soon(self._hand_over)
+            self._call_idle(self._hand_over)
+        elif len(self._held) >= HELD_MAX:
+            self._hand_over()
         return job.future
 
-    def gather_by_turn(self, call_soon: Callable[[Callable[[], None]], None]) -> None:
-        """Called on a loop: what it gathers is handed over once a turn, by call_soon, instead of one by one.
+    def gather_on_loop(self, call_soon: Callable[..., None], call_idle: Callable[[Callable[[], None]], None]) -> None:
+        """Called on a loop: what it gathers is handed over when it has nothing else to do, or HELD_MAX at a time.
 
-        The writer then finds whole groups, and does not ask for the interpreter lock while the loop is at work.
+        Loop and writer then take turns with whole groups, instead of asking each other for the interpreter lock at
+        every step. What the loop waits for is settled on it, by call_soon.
         """
-        self._call_soon, self._loop = call_soon, threading.get_ident()
+        self._call_soon, self._call_idle, self._loop = call_soon, call_idle, threading.get_ident()
 
     def _hand_over(self) -> None:
         held, self._held = self._held, []
         for job in held:
             self._put(job)
 
-    def _put(self, job: Job) -> "Future[Any]":
+    def _put(self, job: Job) -> Any:
         if self._stopped or self._jobs.qsize() >= QUEUE_MAX:
             job.future.set_exception(unavailable("The hub is too busy to store this now."))
         else:
@@ -237,10 +276,10 @@ class Commits:
     def _commit(self, jobs: List[Job]) -> None:
         """As few transactions as the engine allows; futures settle after the commit, in order."""
         full = self._no_space()
-        for job in jobs:
-            if full and not job.frees:
-                _settle(job, unavailable(full))
-        jobs = [job for job in jobs if job.frees or not full]
+        if full:
+            refused = [job for job in jobs if not job.frees]
+            self._settle(refused, [unavailable(full)] * len(refused))
+            jobs = [job for job in jobs if job.frees]
         for part in self._parted(jobs) if jobs else ():
             self._commit_part(part)
 
@@ -251,9 +290,20 @@ class Commits:
             log.error("The database could not commit: %s.", error, exc_info=not self._ends_group(error))
             outcomes = [unavailable("The storage is not available now.")] * len(jobs)
         with self.settling:
-            for job, outcome in zip(jobs, outcomes):
-                _settle(job, outcome)
+            outcomes = [_after(job, outcome) for job, outcome in zip(jobs, outcomes)]
             self._settled(jobs)
+        self._settle(jobs, outcomes)
+
+    def _settle(self, jobs: List[Job], outcomes: List[Any]) -> None:
+        """Tell who waits. What is the loop's it is told once: it would ask for the interpreter lock at each."""
+        pending = []
+        for job, outcome in zip(jobs, outcomes):
+            if isinstance(job.future, Pending):
+                pending.append((job.future, outcome))
+            else:
+                _resolve(job.future, outcome)
+        if pending:
+            self._call_soon(_resolve_all, pending)
 
     def _outcomes(self, db: Database, jobs: List[Job]) -> List[Any]:
         outcomes = self._gathered(db, jobs)
@@ -299,17 +349,27 @@ class Commits:
         return outcome
 
 
-def _settle(job: Job, outcome: Any) -> None:
-    if not isinstance(outcome, BaseException) and job.after is not None:
-        try:
-            outcome = job.after(outcome)
-        except Exception as error:  # the edge of the writer thread: the work is committed, its caller must know
-            log.exception("What follows a commit failed.")
-            outcome = error
+def _after(job: Job, outcome: Any) -> Any:
+    """What the caller of a job is told, when what follows its commit was done."""
+    if isinstance(outcome, BaseException) or job.after is None:
+        return outcome
+    try:
+        return job.after(outcome)
+    except Exception as error:  # the edge of the writer thread: the work is committed, its caller must know
+        log.exception("What follows a commit failed.")
+        return error
+
+
+def _resolve(future: "Union[Future[Any], Pending]", outcome: Any) -> None:
     if isinstance(outcome, BaseException):
-        job.future.set_exception(outcome)
+        future.set_exception(outcome)
     else:
-        job.future.set_result(outcome)
+        future.set_result(outcome)
+
+
+def _resolve_all(pending: Iterable[Tuple[Pending, Any]]) -> None:
+    for future, outcome in pending:
+        _resolve(future, outcome)
 
 
 def unavailable(sentence: str) -> HubError:

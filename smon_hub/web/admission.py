@@ -10,7 +10,7 @@ import contextlib
 import socket
 import threading
 import time
-from typing import Any, Dict, Set, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Set, Tuple
 
 from .. import auth, ingest
 from ..auth import Caller
@@ -24,6 +24,14 @@ LOOP_BODY_BYTES = 64 << 10   # a larger sample is parsed in the pool: the loop b
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 Environ = Dict[str, Any]
+
+
+class _Proven(NamedTuple):
+    """What an agent's head proved. It holds while its server's key is the one with that hash."""
+
+    caller: Caller
+    key_hash: str
+    counted_as: Tuple[str, str]  # for the rate limit
 
 
 class Admission:
@@ -43,9 +51,12 @@ class Admission:
         address = auth.client_address(environ, self._hub.config.trusted_proxies)
         lane = (self._identify_agent if route.auth == "agent" else self._identify_person)(route, environ, address)
         if route.body is not None:
-            _check_type(route, environ)
-        if lane == "loop" and int(environ.get("CONTENT_LENGTH") or LOOP_BODY_BYTES) >= LOOP_BODY_BYTES:
-            lane = "pool"
+            known = environ["smon.known"]
+            if "typed" not in known:
+                _check_type(route, environ)
+                known["typed"] = True
+            if lane == "loop" and int(environ.get("CONTENT_LENGTH") or LOOP_BODY_BYTES) >= LOOP_BODY_BYTES:
+                lane = "pool"
         return lane, route.body_bytes
 
     # --- people and scripts ---------------------------------------------------------------------------------------
@@ -131,23 +142,39 @@ class Admission:
 
     def _identify_agent(self, route: Route, environ: Environ, address: str) -> str:
         """Find out which agent calls, or that bcrypt must tell; the lane to go on in."""
+        known, shared = environ["smon.known"], self._hub.peers.shared
+        proven: Optional[_Proven] = known.get("agent")
+        if proven is None or not self._holds(proven):
+            proven = known["agent"] = self._proven(environ, address)
+        if proven is not None and (route.stores or not shared):
+            if route.limited:
+                self._count(proven.counted_as)
+            environ["smon.caller"], environ["smon.authenticated"] = proven.caller, True
+            return route.on
         found = auth.bearer(environ.get("HTTP_AUTHORIZATION", ""))
         server = self._hub.fleet.by_uuid.get(found[0]) if found else None
-        remembered, shared = found and server and self._hub.keys.remembers(server, found[1]), self._hub.peers.shared
-        if found and remembered and (route.stores or not shared):
-            if route.limited:
-                self._count((auth.limit_key(address), found[0]))
-            environ["smon.caller"], environ["smon.authenticated"] = Caller("agent", address, server), True
-            return route.on
         large = int(environ.get("CONTENT_LENGTH") or BODY_BYTES + 1) > BODY_BYTES
         if not found or server is None and (large or not shared):  # ids are random: that one is unknown tells nothing
             self._count(auth.limit_key(address))
             raise ingest.unknown_key()
         environ["smon.address"] = address
-        if remembered:
+        if proven is not None:
             return "pool"
         self._refuse_over(self._hub.limits.wait(auth.limit_key(address), self._limit(), time.monotonic()))
         return "keys"
+
+    def _proven(self, environ: Environ, address: str) -> Optional[_Proven]:
+        """The agent whose key the head shows, when that was verified before."""
+        found = auth.bearer(environ.get("HTTP_AUTHORIZATION", ""))
+        server = self._hub.fleet.by_uuid.get(found[0]) if found else None
+        if found is None or server is None or not self._hub.keys.remembers(server, found[1]):
+            return None
+        return _Proven(Caller("agent", address, server), server.row["key_hash"], (auth.limit_key(address), found[0]))
+
+    def _holds(self, proven: _Proven) -> bool:
+        """Whether that server is still there, with that key."""
+        server = proven.caller.server
+        return self._hub.fleet.by_uuid.get(server.row["uuid"]) is server and server.row["key_hash"] == proven.key_hash
 
     def verify(self, route: Route, environ: Environ) -> Caller:
         """What may wait, after the body: the slow check of an agent's key, and what other hubs decided."""
@@ -176,7 +203,9 @@ class Admission:
     # --- the rate limit -------------------------------------------------------------------------------------------
 
     def _count(self, key: Any) -> None:
-        self._refuse_over(self._hub.limits.take(key, self._limit(), time.monotonic()))
+        wait = self._hub.limits.take(key, self._hub.settings["rate_limit_per_minute"], time.monotonic())
+        if wait:
+            self._refuse_over(wait)
 
     def _limit(self) -> int:
         return self._hub.settings["rate_limit_per_minute"]

@@ -22,7 +22,7 @@ from .. import auth, settings, shapes
 from ..errors import HubError
 from ..http import Reply
 from ..shapes import Shape
-from ..store.commits import refusal as store_refusal
+from ..store.commits import Pending, refusal as store_refusal
 from ..store.engine import Trouble
 from ..store.details import encode
 from . import pages
@@ -89,7 +89,7 @@ class Application:
             answer = self._answer(route, environ, {})
         except Trouble as error:  # the front server knows no database
             raise store_refusal(error) from None
-        if isinstance(answer, Future):
+        if isinstance(answer, (Pending, Future)):
             environ["smon.defer"](answer, self._renderer(route, environ))
             return ()
         return start(_reply(route, environ, answer), environ, start_response)
@@ -101,7 +101,11 @@ class Application:
 
         Leaves the route in environ, as smon.route, and what admission.py found.
         """
-        route = environ["smon.route"] = self._route(environ)
+        known = environ.setdefault("smon.known", {})  # what was found in this very head before, see http.Heads
+        route = known.get("route")
+        if route is None:
+            route = known["route"] = self._route(environ)
+        environ["smon.route"] = route
         if route is None:
             return "pool", shapes.NAME_MAX
         return self.admission.admit(route, environ)
@@ -109,13 +113,13 @@ class Application:
     def _route(self, environ: Environ) -> Optional[Route]:
         """The route of a request. None for one that changes nothing and has none: a person may have followed a link."""
         method = environ["REQUEST_METHOD"]
+        route = self._exact.get(("GET" if method == "HEAD" else method, environ["PATH_INFO"]))
+        if route is not None:
+            return route
         try:
             environ["PATH_INFO"].encode("latin-1").decode("utf-8")
         except UnicodeDecodeError:  # Bottle would drop the bytes, and find another path
             raise HubError("not_found", "No such path.") from None
-        route = self._exact.get(("GET" if method == "HEAD" else method, environ["PATH_INFO"]))
-        if route is not None:
-            return route
         try:
             return self._bottle.match(environ)[0].config["smon"]
         except bottle.HTTPError as error:
@@ -257,7 +261,9 @@ def _raw(environ: Environ, most: int) -> bytes:
 
 
 def _inflated(environ: Environ, body: bytes, most: int) -> bytes:
-    encoding = environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
+    if "HTTP_CONTENT_ENCODING" not in environ:
+        return body
+    encoding = environ["HTTP_CONTENT_ENCODING"].strip().lower()
     if encoding == "identity":
         return body
     if encoding != "gzip":
@@ -280,8 +286,10 @@ def _too_large(most: int) -> HubError:
 
 def _query(route: Route, text: str) -> Dict[str, Any]:
     """The declared parameters, with their defaults. Raises HubError that names the parameter and its bounds."""
+    if not route.query:
+        return {}
     query = {row.key: row.default for row in route.query}
-    if not text or not query:
+    if not text:
         return query
     given = _pairs(text, "The query")
     rows = {row.key: row for row in route.query}

@@ -25,7 +25,7 @@ from tests.support.client import Answer
 from tests.support.processes import ChildProcess, HubProcess, free_port, until
 
 HERE = Path(__file__).resolve().parent
-SERVERS = 200            # that send; each connection speaks for its share
+SERVERS = 200            # that are known; of them send as many as there are connections, as each agent has its own
 WARM_ROUNDS = 2          # of every server before the clock starts: keys are verified, services written
 MOST_REQUESTS = 200_000  # in one run, whatever the time
 READS = 100              # of the overview, for each figure
@@ -129,7 +129,7 @@ def planned(ports: Sequence[int], authorizations: Sequence[str], kind: str, conn
     path, body = bodies.PATHS[kind]
     return {"host": "127.0.0.1", "ports": ports, "connections": connections, "seconds": seconds,
             "requests": MOST_REQUESTS, "body": body,
-            "heads": [bodies.head(path, body, authorization) for authorization in authorizations]}
+            "heads": [bodies.head(path, body, authorization) for authorization in authorizations[:connections]]}
 
 
 def warming(load: Dict[str, Any]) -> Dict[str, Any]:

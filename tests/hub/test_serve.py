@@ -942,7 +942,7 @@ def test_an_address_mapped_into_ipv6_is_said_as_ipv4():
         apart = serve.Server(echo, error_reply)
         apart.welcome(sock, ("::ffff:10.0.0.1", 4711, 0, 0), {})
         connection, = apart.connections
-        assert (connection._environ["REMOTE_ADDR"], apart.strangers) == ("10.0.0.1", {"10.0.0.1": 1})
+        assert (connection.address, apart.strangers) == ("10.0.0.1", {"10.0.0.1": 1})
         release(apart)
         assert apart.strangers == {}
 
