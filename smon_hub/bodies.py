@@ -128,6 +128,7 @@ SAMPLE = Shape(
     Field("processes", [PROCESS], "The busiest processes.", max=PROCESSES_MAX),
     Field("services", [SERVICE], "The watched services, or all.", max=SERVICES_MAX),
     Field("agent", AGENT, "What the agent says about itself."),
+    steady="services",
 )
 
 LIVE = Shape(

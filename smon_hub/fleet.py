@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from typing import Any, Deque, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
-from . import clock
+from . import clock, steady
 from .bodies import DISK
 from .store import details
 from .store.details import encode
@@ -85,7 +85,7 @@ class Server:
     """One server now. row holds the columns of its table; changes replace it whole."""
 
     __slots__ = ("row", "last_seen_at", "sample", "services_print", "ahead", "config_revision", "tally", "maintenance",
-                 "watch", "boot_before", "cloned_at", "turn", "told_at", "_texts", "_entry")
+                 "watch", "steady", "boot_before", "cloned_at", "turn", "told_at", "_texts", "_entry")
 
     def __init__(self, row: Dict[str, Any]):
         self.row = row
@@ -100,6 +100,7 @@ class Server:
         self.cloned_at = -CLONE_MS                 # when a boot that was over sent again
         self.turn = 0                              # as of which everything here is, where other hubs move it, too
         self.told_at = self.last_seen_at           # the last sign of life that they were told of
+        self.steady = steady.Memory()              # of its last sample
         self.watch: Any = None                     # judging.Watch, once there was something to judge
         self._texts: Optional[Tuple[Any, Any, Tuple[str, str]]] = None  # of which row and sample, and what
         self._entry: Optional[Tuple[Any, Any, str]] = None

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from operator import itemgetter
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from . import alerts, bodies, clock, fleet, judging, ledger, metrics
+from . import alerts, bodies, clock, fleet, judging, ledger, metrics, steady
 from .errors import HubError
 from .fleet import Newest, Server
 from .store import details, series, servers, services
@@ -153,10 +153,10 @@ def _prepare(hub: Hub, server: Server, payload: Dict[str, Any], now: int,
         numbers["boot_time"] = clock.iso(numbers["boot_time"])
     blob = details.pack(numbers, payload["processes"], agent, timed)
     row = (server.row["id"], at, *metrics.row(numbers), blob)
-    services_print = None if payload["services"] is None else hash(tuple(payload["services"]))
+    services_print = steady.print_of(payload["services"])
     lag = (now - taken_at) / 1000 if at_once and taken_at is not None else None
     return _Prepared(series.Arrival(row, timed), blob, agent, fleet.card(numbers),
-                     None if services_print == written else payload["services"], services_print,
+                     None if services_print == written else steady.rows_of(payload["services"]), services_print,
                      judging.look(hub, server, payload, services_print, lag))
 
 

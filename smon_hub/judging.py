@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Deque, Dict, List, Optional
 
-from . import alerts, clock
+from . import alerts, clock, steady
 from .alerts import WARNING, Look, Reading, Services
 from .fleet import Newest, Server
 from .ledger import Record, Verdict
@@ -70,7 +70,7 @@ def look(hub: Hub, server: Server, payload: Dict[str, Any], services_print: Opti
         return alerts.look(watch.bars, payload, _NO_SERVICES, lag)
     listed = payload["agent"] is not None and payload["agent"].get("services_listed") is True
     if watch.services_print != (services_print, listed):
-        watch.services = alerts.services(payload["services"], listed)
+        watch.services = alerts.services(steady.rows_of(payload["services"]) or (), listed)
         watch.services_print = services_print, listed
     return alerts.look(watch.bars, payload, watch.services, lag)
 

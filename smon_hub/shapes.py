@@ -67,13 +67,14 @@ class Field(NamedTuple):
 
 class Shape:
     """A named set of fields. partial: members that were not sent are left out instead of None, and null is refused.
+    steady: the member that mostly comes again as it was (steady.py).
 
     A clean object is a dict. A list of objects comes out as rows, tuples in the order of `names`: there are many of
     them, and whoever stores them needs no names.
     """
 
-    def __init__(self, name: str, *fields: Field, partial: bool = False):
-        self.name, self.fields, self.partial = name, fields, partial
+    def __init__(self, name: str, *fields: Field, partial: bool = False, steady: str = ""):
+        self.name, self.fields, self.partial, self.steady = name, fields, partial, steady
         self.names = tuple(field.name for field in fields)
         self.clean, self.rows = _compile(self)
 
@@ -307,6 +308,9 @@ def _list_checker(kind: Kind, field: Field) -> Callable[[str, Any], Any]:
     return check
 
 
+_NUMBERS = frozenset((float, int))
+
+
 def _all_fit(entry: Field) -> Optional[Callable[[List[Any]], bool]]:
     """Whether all entries of a list of numbers are within their bounds, told at once: of cores there are many."""
     if entry.kind is not float:
@@ -314,7 +318,7 @@ def _all_fit(entry: Field) -> Optional[Callable[[List[Any]], bool]]:
     low, high = bounds(entry)
 
     def fits(given: List[Any]) -> bool:
-        return not given or {float, int}.issuperset(map(type, given)) and low <= min(given) and max(given) <= high
+        return _NUMBERS.issuperset(map(type, given)) and all([low <= each <= high for each in given])
     return fits
 
 

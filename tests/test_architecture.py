@@ -19,7 +19,7 @@ from tests.support import ROOT, needs, tree
 ROOMS = (
     "errors", "clock", "assets", "ratelimit", "attempts",
     "http", "exchange", "connection", "serve",
-    "shapes", "bodies", "config", "folder", "settings", "metrics",
+    "shapes", "steady", "bodies", "config", "folder", "settings", "metrics",
     "store", "fleet", "auth", "accounts", "alerts", "overrides",
     "maintenance", "ledger", "judging", "silence", "reminders", "peers", "forecast", "preview", "selfcheck",
     "outbound", "messages", "mail", "syslog", "channels", "notify", "ingest", "intake",

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 
 import bottle
 
-from .. import auth, settings, shapes
+from .. import auth, settings, shapes, steady
 from ..errors import HubError
 from ..http import Reply
 from ..shapes import Shape
@@ -146,7 +146,7 @@ class Application:
 
     def _answer(self, route: Route, environ: Environ, params: Dict[str, str]) -> Any:
         caller = environ.get("smon.caller") or self.admission.verify(route, environ)
-        body = None if route.body is None else _body(route.body, route.body_bytes, environ)
+        body = None if route.body is None else _body(route.body, route.body_bytes, environ, caller)
         query = _query(route, environ["QUERY_STRING"])
         return route.handler(self._hub, Call(caller, params, query, body, self._hub.now()))
 
@@ -236,14 +236,17 @@ def _check_head(environ: Environ) -> None:
     environ.setdefault("REMOTE_ADDR", "")
 
 
-def _body(shape: Shape, most: int, environ: Environ) -> Any:
+def _body(shape: Shape, most: int, environ: Environ, caller: auth.Caller) -> Any:
     """The declared members of the JSON body, or what the handler checks itself. Raises HubError."""
     raw = _raw(environ, most)
     if shape is FILE:
         return raw
     if shape is FORM:
         return dict(_pairs(raw.decode("ascii", "replace"), "The form"))
-    given = shapes.parse(_inflated(environ, raw, most))
+    plain = _inflated(environ, raw, most)
+    if shape.steady and caller.server is not None:
+        return steady.read(shape, plain, caller.server.steady)
+    given = shapes.parse(plain)
     return given if shape is ANY else shapes.clean(shape, given)
 
 

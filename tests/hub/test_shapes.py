@@ -44,6 +44,8 @@ BAD = [
     (Field("f", float), "5", "f must be a number from 0 to 9.22337e+18."),
     (Field("f", float), float("inf"), "f must be a number from 0 to 9.22337e+18."),
     (Field("f", float), float("nan"), "f must be a number from 0 to 9.22337e+18."),
+    (Field("f", [SHARE], max=3), [1, float("nan")], "f[1] must be a number from 0 to 100."),
+    (Field("f", [SHARE], max=3), [1, True], "f[1] must be a number from 0 to 100."),
     (Field("f", float), -0.001, "f must be a number from 0 to 9.22337e+18."),
     (Field("f", float, max=100), 100.1, "f must be a number from 0 to 100."),
     (Field("f", int), 5.0, "f must be a whole number from 0 to 9223372036854775807."),
