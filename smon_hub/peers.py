@@ -109,14 +109,14 @@ class Peers:
     # --- while something is stored --------------------------------------------------------------------------------
 
     def known(self, db: Database, keys: Sequence[Tuple[Server, str]]) -> List[bool]:
-        """Whether each server is still there, with the key that was shown."""
-        pairs = [(server.row["id"], key_hash) for server, key_hash in keys]
+        """Whether each server is still there, with the key that was shown. Alone, memory knows: it has followed every
+        commit before this transaction, in this thread."""
         if self.shared:
-            found = servers.locked(db, sorted({row_id for row_id, _ in pairs}))
-            return [row_id in found and found[row_id][1] == key_hash for row_id, key_hash in pairs]
-        if servers.all_known(db, set(pairs)):
-            return [True] * len(pairs)
-        return [servers.all_known(db, [pair]) for pair in pairs]
+            found = servers.locked(db, sorted({server.row["id"] for server, _ in keys}))
+            return [found.get(server.row["id"], (0, "", 0))[1] == key_hash for server, key_hash in keys]
+        by_uuid = self._hub.fleet.by_uuid
+        return [by_uuid.get(server.row["uuid"]) is server and server.row["key_hash"] == key_hash
+                for server, key_hash in keys]
 
     def hold(self, db: Database, keys: Sequence[Tuple[Server, str]]) -> Tuple[List[bool], Dict[Server, int]]:
         """known, and no other hub changes these servers until the transaction has ended. Memory has caught up with

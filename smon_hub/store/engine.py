@@ -141,6 +141,9 @@ class Engine(Commits):
                            "journal_size_limit = %d" % JOURNAL_LIMIT):
                 connection.execute("PRAGMA " + pragma)
             _migrate(connection, version)
+            # What a savepoint would put back: 64 KB are not enough for a group's pages, and a file costs as much again.
+            # Not before: of a step of the schema it might be more than memory holds.
+            connection.execute("PRAGMA temp_store = MEMORY")
             if not self._half:
                 check_whole(connection, self.path)
         except sqlite3.Error as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Collection, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from . import versions
 from .commits import Database, insert, marks
@@ -11,7 +11,6 @@ from .commits import Database, insert, marks
 COLUMNS = ("uuid", "key_hash", "export_key", "hostname", "display_name", "group_name", "ip_address", "os_info", "tags",
            "notes", "alert_cpu_threshold", "alert_memory_threshold", "alert_disk_threshold", "collection_interval",
            "may_be_off", "approved", "live_minutes", "registered_at", "last_seen_at", "newest_sample")
-PAIRS_AT_ONCE = 400  # below the 999 values of an old SQLite
 FLAGS = ("may_be_off", "approved")
 REMOVED_FROM = {"samples": "at", "rollups": "at", "live": "at", "services": "name", "service_changes": "id",
                 "agent_config": "revision", "alerts": "id",
@@ -32,19 +31,6 @@ def rows(db: Database, ids: Optional[Sequence[int]] = None) -> List[Row]:
     found = db.execute("SELECT id, %s FROM servers %sORDER BY id" % (
         ", ".join(COLUMNS), "" if ids is None else "WHERE id IN (%s) " % marks(ids)), ids or ())
     return [_row(values) for values in found]
-
-
-def all_known(db: Database, keys: Collection[Tuple[int, str]]) -> bool:
-    """Whether all of these (id, key hash) are there. One row is the answer: each row takes the interpreter lock."""
-    pairs = list(keys)
-    return all(_all_there(db, pairs[start:start + PAIRS_AT_ONCE]) for start in range(0, len(pairs), PAIRS_AT_ONCE))
-
-
-def _all_there(db: Database, pairs: List[Tuple[int, str]]) -> bool:
-    marks = ", ".join(["(?, ?)"] * len(pairs))
-    found = db.execute("SELECT COUNT(*) FROM servers WHERE (id, key_hash) IN (VALUES %s)" % marks,
-                       [value for pair in pairs for value in pair])
-    return found.fetchone()[0] == len(pairs)
 
 
 def exists(db: Database, server: int) -> bool:

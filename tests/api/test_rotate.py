@@ -31,6 +31,29 @@ def test_the_old_key_ends_and_the_new_one_begins(hub_inside):
     assert hub_inside.fleet.by_uuid[id].row["export_key"] == auth.export_key(answer.json["api_key"])
 
 
+def test_a_connection_that_was_let_in_is_refused_once_its_key_ended_or_its_server_is_gone(fresh_hub):
+    caller = fresh_hub.client()
+    for end in ("rotate-key", "remove"):
+        known = caller.post("/api/register", {"hostname": "h"}).json
+        agent, header = fresh_hub.client(), {"Authorization": "Bearer %(server_id)s:%(api_key)s" % known}
+        assert [agent.post("/api/metrics", BODY, header).status for _ in range(3)] == [200] * 3
+        path = "/api/dashboard/server/" + known["server_id"]
+        assert (caller.post(path + "/rotate-key") if end == "rotate-key" else caller.delete(path)).status == 200
+        assert [agent.post("/api/metrics", BODY, header).status for _ in range(2)] == [401] * 2
+        agent.close()
+
+
+def test_one_connection_may_speak_for_several_and_each_counts_for_itself(fresh_hub):
+    caller, agent = fresh_hub.client(), fresh_hub.client()
+    assert caller.patch("/api/dashboard/settings", {"rate_limit_per_minute": 20}).status == 200
+    headers = [{"Authorization": "Bearer %(server_id)s:%(api_key)s" % caller.post(
+        "/api/register", {"hostname": "h"}).json} for _ in range(2)]
+    statuses = [agent.post("/api/metrics", BODY, header).status for _ in range(21) for header in headers]
+    assert statuses == [200] * 40 + [429] * 2
+    assert agent.post("/api/metrics", BODY, {"Authorization": headers[0]["Authorization"][:-1] + "x"}).status == 401
+    agent.close()
+
+
 def test_an_unknown_server_has_no_key(hub_inside):
     assert rotate(hub_inside, "nobody").status == 404
 

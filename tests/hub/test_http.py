@@ -324,6 +324,57 @@ def test_pieces_give_the_same_result_as_the_whole(data):
     assert read(whole, pieces) == read(whole)
 
 
+# --- the heads of one connection --------------------------------------------------------------------------------------
+
+LINES = st.sampled_from([HOST, b"Content-Length: 5\r\n", b"content-length:12\r\n", b"Content-Length: 0012\r\n",
+                         b"Content-Length: +5\r\n", b"Content-Length: 5 \r\n", b"Content_Length: 9\r\n",
+                         b"X: Content-Length: 7\r\n", b"Authorization: Bearer a\r\n", b"Authorization: Bearer b\r\n",
+                         b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"Expect: 100-continue\r\n"])
+HEADS = st.tuples(st.sampled_from([b"/", b"/p?q", b"/p q"]), st.lists(LINES, max_size=4).map(b"".join)).map(
+    lambda parts: get(parts[0], HOST + parts[1], method=b"POST")[:-4])
+
+
+def found(reading):
+    """What was found in a head, or the status of its refusal."""
+    try:
+        environ, head = reading()
+    except HubError as refusal:
+        return refusal.status
+    return {name: value for name, value in environ.items() if name != "smon.known"}, head
+
+
+def alone(text):
+    environ = {"REMOTE_ADDR": "192.0.2.1"}
+    return environ, http.parse_head(text, environ)
+
+
+@given(st.lists(HEADS, min_size=1, max_size=4), st.lists(st.integers(0, 3), min_size=1, max_size=12))
+def test_a_head_after_others_says_what_it_says_alone(some, order):
+    heads = http.Heads({"REMOTE_ADDR": "192.0.2.1"})
+    for text in (some[index % len(some)] for index in order):
+        assert found(lambda: heads.read(text)) == found(lambda: alone(text))
+
+
+def test_only_heads_that_differ_in_the_length_of_their_body_share_what_is_known_of_them():
+    heads = http.Heads({})
+
+    def known(length, more=b""):
+        headers = HOST + b"Content-Length: %d\r\n" % length + more
+        return heads.read(get(headers=headers, method=b"POST")[:-4])[0]["smon.known"]
+    first = known(5)
+    assert known(5) is first and known(123456) is first
+    one = known(5, b"Authorization: Bearer a\r\n")
+    assert one is not first and known(5, b"Authorization: Bearer b\r\n") is not one
+
+
+def test_an_environ_is_its_request_s_own():
+    heads, text = http.Heads({}), get(headers=HOST + b"Content-Length: 5\r\n", method=b"POST")[:-4]
+    for _ in range(3):
+        environ, _ = heads.read(text)
+        assert "smon.caller" not in environ
+        environ["smon.caller"] = "somebody"
+
+
 def framed(status, headers, body, http11=True, keep_alive=True, head_only=False):
     raw = http.frame_reply(Reply(status, headers, body), http11, keep_alive, head_only)
     head, _, rest = raw.partition(b"\r\n\r\n")

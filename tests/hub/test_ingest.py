@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import threading
 
 import pytest
 
-from smon_hub import clock, ingest
+from smon_hub import bodies, clock, ingest, shapes
 from smon_hub.errors import HubError
+from smon_hub.store import commits, servers
 from tests.hub import inside
 from tests.hub.inside import START, sample, service
+from tests.support.processes import LIVE
 
 
 def times(hub, server):
@@ -105,6 +108,20 @@ def test_a_clock_set_back_does_not_freeze_a_server_that_counts(hub_inside):
     assert server.metrics()["cpu_percent"] == 20
 
 
+def test_a_sample_that_waits_while_its_key_is_replaced_is_refused(hub_inside, monkeypatch):
+    monkeypatch.setattr(commits, "GROUP_MAX", 1)
+    server, inside_it, go_on = hub_inside.server(), threading.Event(), threading.Event()
+    hub_inside.engine.submit(lambda db: inside_it.set() or go_on.wait(10))
+    assert inside_it.wait(10)
+    hub_inside.engine.submit(lambda db: servers.change(db, server.row["id"], {"key_hash": "new"}),
+                             lambda _: hub_inside.fleet.change(server.row["uuid"], {"key_hash": "new"}))
+    late = [ingest.sample(hub_inside, server, sample(), START),
+            ingest.live(hub_inside, server, shapes.clean(bodies.LIVE, LIVE), START)]
+    go_on.set()
+    assert [type(each.exception(10)) for each in late] == [HubError, HubError]
+    assert times(hub_inside, server) == []
+
+
 def test_a_sample_of_a_removed_server_is_refused_like_a_wrong_key(hub_inside):
     server = hub_inside.server()
     hub_inside.ask("DELETE", "/api/dashboard/server/" + server.row["uuid"], address=inside.HERE, host="localhost")
@@ -112,15 +129,6 @@ def test_a_sample_of_a_removed_server_is_refused_like_a_wrong_key(hub_inside):
         with pytest.raises(HubError) as refusal:
             send(server)
         assert refusal.value.code == "unauthorized"
-    assert times(hub_inside, server) == []
-
-
-def test_a_key_changed_in_between_refuses_what_was_sent_with_the_old_one(hub_inside):
-    server = hub_inside.server()
-    hub_inside.engine.write(lambda db: db.execute("UPDATE servers SET key_hash = 'new'"))
-    with pytest.raises(HubError) as refusal:
-        hub_inside.send(server)
-    assert refusal.value.code == "unauthorized"
     assert times(hub_inside, server) == []
 
 

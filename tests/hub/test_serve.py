@@ -20,7 +20,7 @@ from types import SimpleNamespace
 import pytest
 
 from smon_hub import serve
-from smon_hub.connection import RECEIVE_BYTES
+from smon_hub.connection import READ, RECEIVE_BYTES
 from smon_hub.errors import HubError
 from smon_hub.http import LIMITS, Reply
 from tests.support import ROOT, needs
@@ -240,6 +240,50 @@ def test_what_a_client_sends_ahead_is_bounded():
         assert LIMITS.pipelined_bytes < largest <= LIMITS.pipelined_bytes + RECEIVE_BYTES
         reset(sock)
         sender.join(PATIENCE)
+
+
+def test_what_can_wait_is_called_when_no_socket_is_ready():
+    order = []
+
+    def application(environ, start_response):
+        hub.server.call_idle(lambda: order.append("idle"))
+        order.append(environ["PATH_INFO"])
+        return echo(environ, start_response)
+
+    with running(application, admit=on_loop) as hub:
+        gate, waits = threading.Event(), threading.Event()
+        hub.server.call_soon(lambda: waits.set() or gate.wait(PATIENCE))
+        assert waits.wait(PATIENCE)
+        sockets = [hub.connect(GET) for _ in range(5)]
+        gate.set()
+        assert eventually(lambda: "idle" in order)
+        assert order[:5] == ["/"] * 5
+        for sock in sockets:
+            sock.close()
+
+
+def test_what_can_wait_does_not_wait_for_ever_while_requests_keep_coming(monkeypatch):
+    waited, asked = [], threading.Event()
+
+    def application(environ, start_response):
+        if not asked.is_set():
+            began = time.monotonic()
+            hub.server.call_idle(lambda: waited.append(time.monotonic() - began))
+            asked.set()
+        hub.server.call_soon(lambda: time.sleep(0.001))  # and something is always to be done
+        return echo(environ, start_response)
+
+    with running(application, admit=on_loop) as hub:
+        monkeypatch.setattr(hub.server.selector, "select", busy_selector(hub.server))
+        hub.talk(LAST_GET)
+        assert eventually(lambda: waited)
+        assert serve.HOLD_SECONDS <= waited[0] + 0.001 < 1
+
+
+def busy_selector(server):
+    """A selector that always has something for the loop: its own wakeup, which does nothing."""
+    select, key = server.selector.select, SimpleNamespace(data=SimpleNamespace(ready=lambda mask: None))
+    return lambda timeout: [(key, READ), *select(0)]
 
 
 def test_a_batch_of_settled_futures_wakes_the_loop_once(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import shutil
 import sqlite3
 import subprocess
@@ -123,6 +124,65 @@ def store_together(db, items):
         add("half")(db)
         raise ValueError("one of them broke")
     return [add(item)(db) for item in items]
+
+
+class Loop:
+    """What a loop is to the engine: the test's thread, which calls what waits when it is told to."""
+
+    def __init__(self, engine):
+        self.soon, self.idle = queue.SimpleQueue(), []
+        engine.gather_on_loop(lambda *call: self.soon.put(call), self.idle.append)
+
+    def rest(self):
+        while self.idle:
+            self.idle.pop(0)()
+
+    def settle(self, told):
+        """Call what the writer leaves for the loop, until something was told."""
+        while not told:
+            function, *arguments = self.soon.get(timeout=PATIENCE)
+            function(*arguments)
+
+
+def test_what_a_loop_gathers_is_handed_over_when_it_rests_and_settled_on_it(engine, path):
+    loop, settled = Loop(engine), []
+    for key in "abc":
+        engine.gather(store_together, key, lambda count, key=key: (key, count, threading.current_thread().name)
+                      ).add_done_callback(lambda done: settled.append((done.result(), threading.current_thread().name)))
+    engine.write(lambda db: None)
+    assert keys(path) == []
+    loop.rest()
+    loop.settle(settled)
+    ours = threading.current_thread().name
+    assert settled == [((key, 1, "smon-writer"), ours) for key in "abc"]
+    assert keys(path) == ["a", "b", "c"]
+
+
+def test_a_loop_that_never_rests_hands_over_all_the_same(engine, monkeypatch):
+    monkeypatch.setattr(commits, "HELD_MAX", 3)
+    loop, settled = Loop(engine), []
+
+    def sizes(db, items):
+        return [len(items)] * len(items)
+    for key in range(3):
+        engine.gather(sizes, key).add_done_callback(lambda done: settled.append(done.result()))
+    loop.settle(settled)
+    assert settled == [3, 3, 3]
+
+
+def test_a_refusal_of_what_a_loop_gathered_is_told_on_it(engine, monkeypatch):
+    loop, told = Loop(engine), []
+    engine.gather(store_together, "bad").add_done_callback(lambda done: told.append(done.exception()))
+    loop.rest()
+    loop.settle(told)
+    monkeypatch.setattr(commits, "QUEUE_MAX", 0)
+    engine.gather(store_together, "a").add_done_callback(lambda done: told.append(done.exception()))
+    loop.rest()
+    assert [str(error) for error in told] == ["one of them broke", "The hub is too busy to store this now."]
+
+
+def test_the_writer_keeps_what_a_savepoint_would_put_back_in_memory(engine):
+    assert engine.write(lambda db: db.execute("PRAGMA temp_store").fetchone()) == (2,)
 
 
 def test_what_is_gathered_is_done_at_once(engine, held, path):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from smon_hub.store import series, servers
 from tests.hub.test_fleet import ROW
 from tests.store.test_series import TEN, live_row, row
@@ -32,27 +30,6 @@ def test_who_was_seen_when_is_written_for_many_at_once(engine, db):
     engine.write(lambda db: servers.settle(db, [(TEN, 7, ids[0]), (TEN + 1, None, ids[2])]))
     assert [(each["last_seen_at"], each["newest_sample"]) for each in servers.rows(db)] == [
         (TEN, 7), (ROW["last_seen_at"], None), (TEN + 1, None)]
-
-
-class OldDatabase:
-    """One of a SQLite that takes at most 999 values in a statement, as before 3.32."""
-
-    def __init__(self, db):
-        self.db = db
-
-    def execute(self, sql, values):
-        assert len(values) <= 999
-        return self.db.execute(sql, values)
-
-
-@pytest.mark.parametrize("many", [1, servers.PAIRS_AT_ONCE, servers.PAIRS_AT_ONCE + 1, 1_201])
-def test_many_are_known_or_not_on_an_old_sqlite_too(engine, db, many):
-    ids = engine.write(lambda db: [servers.add(db, dict(ROW, uuid=str(number))) for number in range(many)])
-    keys = {(server, ROW["key_hash"]) for server in ids}
-    assert servers.all_known(OldDatabase(db), keys)
-    for one in (ids[0], ids[-1]):
-        assert not servers.all_known(OldDatabase(db), keys - {(one, ROW["key_hash"])} | {(one, "$2b$another")})
-    assert not servers.all_known(OldDatabase(db), keys | {(ids[-1] + 1, ROW["key_hash"])})
 
 
 def test_a_removed_server_is_gone_at_once_and_only_once(engine, db):
