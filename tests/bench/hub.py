@@ -28,6 +28,7 @@ HERE = Path(__file__).resolve().parent
 SERVERS = 200            # that are known; of them send as many as there are connections, as each agent has its own
 WARM_ROUNDS = 2          # of every server before the clock starts: keys are verified, services written
 MOST_REQUESTS = 200_000  # in one run, whatever the time
+PARSES = 500             # of a sample, to learn how fast the machine is
 READS = 100              # of the overview, for each figure
 STRACE = ("strace", "-D", "-f", "--seccomp-bpf", "-e", "trace=fsync,fdatasync", "-o")
 
@@ -52,9 +53,11 @@ class Server(NamedTuple):
 
 
 def measure(plan: Plan) -> None:
-    print("Python %s, %d processors, fsync on this disk %.2f ms%s; medians of %d runs of %g s.\n" % (
+    print("Python %s, %d processors, fsync on this disk %.2f ms%s; medians of %d runs of %g s." % (
         sys.version.split()[0], os.cpu_count() or 1, fsync_ms(plan.folder),
         " and what --fsync-ms adds" if plan.variables else "", plan.runs, plan.seconds))
+    print("A parse is json.loads of the 6 KB sample, %.0f us here now: what a request costs in parses tells more of "
+          "the hub than of the machine.\n" % parse_us())
     ingest(plan)
     print()
     row("overview", "servers", "cards ms", "unchanged ms", "all columns ms", "bytes/server", "idle MB", "RSS MB")
@@ -65,7 +68,8 @@ def measure(plan: Plan) -> None:
 
 def ingest(plan: Plan) -> None:
     """Each kind of sample at each number of connections, then the yardsticks at 32 or what is nearest to it."""
-    row("ingest", "connections", "requests/s", "p50 ms", "p99 ms", "CPU us/request", "fsyncs/request", "RSS MB")
+    row("ingest", "connections", "requests/s", "parses/request", "p50 ms", "p99 ms", "CPU us/request", "fsyncs/request",
+        "RSS MB")
     beside = min(plan.connections, key=lambda count: abs(count - 32))
     for kind in bodies.PATHS:
         for count in plan.connections:
@@ -90,8 +94,8 @@ def repeat(plan: Plan, names: Sequence[str], kind: str, count: int) -> Dict[str,
 
 def show(title: str, count: int, results: List[Dict[str, Any]], fsyncs: str) -> None:
     middle = {key: statistics.median(result[key] for result in results) for key in results[0]}
-    row(title, count, "%.0f" % middle["per_second"], "%.2f" % middle["p50_ms"], "%.2f" % middle["p99_ms"],
-        "%.0f" % middle["cpu_us"], fsyncs, "%.0f" % middle["rss_mb"])
+    row(title, count, "%.0f" % middle["per_second"], "%.1f" % middle["parses"], "%.2f" % middle["p50_ms"],
+        "%.2f" % middle["p99_ms"], "%.0f" % middle["cpu_us"], fsyncs, "%.0f" % middle["rss_mb"])
 
 
 def ratio(ours: List[Dict[str, Any]], theirs: List[Dict[str, Any]], key: str) -> float:
@@ -114,13 +118,24 @@ def drive(server: Server, kind: str, connections: int, seconds: float) -> Dict[s
     """One load, and what the server's process spent on it, after each sender was met: what a fleet costs every day."""
     load = planned([server.port], server.authorizations, kind, connections, seconds)
     warm = run_load(warming(load))
-    process = psutil.Process(server.process.pid)
+    process, parse = psutil.Process(server.process.pid), parse_us()
     before = process.cpu_times()
     result = run_load(load)
     after = process.cpu_times()
     spent = after.user + after.system - before.user - before.system
-    return dict(result, cpu_us=spent / result["requests"] * 1e6, rss_mb=rss_mb(server.process),
-                sent=warm["requests"] + result["requests"])
+    parse = (parse + parse_us()) / 2
+    return dict(result, parses=1e6 / result["per_second"] / parse, cpu_us=spent / result["requests"] * 1e6,
+                rss_mb=rss_mb(server.process), sent=warm["requests"] + result["requests"])
+
+
+def parse_us() -> float:
+    """Microseconds that json.loads takes for a sample now: the machine's speed moves by half from minute to minute."""
+    text, took = bodies.PATHS["metrics"][1], []
+    for _ in range(PARSES):
+        began = time.perf_counter()
+        json.loads(text)
+        took.append(time.perf_counter() - began)
+    return statistics.median(took) * 1e6
 
 
 def planned(ports: Sequence[int], authorizations: Sequence[str], kind: str, connections: int,
