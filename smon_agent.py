@@ -451,7 +451,7 @@ MOUNT_SECONDS = 3       # a dead network mount never answers,
 MOUNTS_SECONDS = 6      # and there may be many: the last one tried still ends within COLLECTOR_SECONDS
 PRIME_SECONDS = 0.5     # the first sample needs two readings of the CPU; later ones use the last cycle's
 SKIPPED_FILE_SYSTEMS = {"squashfs", "iso9660", "udf", "erofs", "cramfs", "autofs", ""}  # always full, or no medium
-STAT_FILES_MAX = 256    # kept open; the kernel holds 4 KiB for each
+STAT_FILES_MAX = 512    # kept open; the kernel holds 4 KiB for each
 SECTOR_BYTES = 512      # what /proc/diskstats counts in, whatever the disk's own sectors are
 SUBJECTS_MAX = {"disks": 256, "services": 2000}  # what a hub takes in one sample,
 ERRORS_MAX = 50                                  # and of complaints about it
@@ -820,29 +820,31 @@ class StatFiles:
     def scan(self) -> list:
         """Every process that this user may see."""
         tick, page = 1 / os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
-        room = min(STAT_FILES_MAX, os.sysconf("SC_OPEN_MAX") // 4)
-        before, self._lines = self._lines, {}
+        files, pread, before, lines = self._files, os.pread, self._lines, {}
         for entry in filter(str.isdigit, os.listdir("/proc")):
             try:
-                line = self._line(entry, room)
-            except OSError:
-                continue  # ended since the listing, or hidden from this user
-            known = before.get(entry)
-            self._lines[entry] = known if known and known[0] == line else (line, parse_stat(line, tick, page))
-        for entry in self._files.keys() - self._lines:
-            os.close(self._files.pop(entry))
-        return [seen for _, seen in self._lines.values()]
+                line = pread(files[entry], 2048, 0)
+            except (KeyError, OSError):  # not open, or it ended, and another process may have its number now
+                line = self._opened(entry)
+            if line:
+                known = before.get(entry)
+                lines[entry] = known if known and known[0] == line else (line, parse_stat(line, tick, page))
+        for entry in files.keys() - lines:
+            os.close(files.pop(entry))
+        self._lines = lines
+        return [seen for _, seen in lines.values()]
 
-    def _line(self, entry: str, room: int) -> bytes:
-        if entry in self._files:
-            try:
-                return os.pread(self._files[entry], 2048, 0)
-            except ProcessLookupError:  # it ended, and another process may have its number now
+    def _opened(self, entry: str) -> bytes:
+        """What the file says, opened anew and kept while there is room; nothing when this user may not see it."""
+        try:
+            if entry in self._files:
                 os.close(self._files.pop(entry))
-        if len(self._files) >= room:
-            return read_bytes(f"/proc/{entry}/stat")
-        self._files[entry] = os.open(f"/proc/{entry}/stat", os.O_RDONLY)
-        return os.pread(self._files[entry], 2048, 0)
+            if len(self._files) >= min(STAT_FILES_MAX, os.sysconf("SC_OPEN_MAX") // 2):
+                return read_bytes(f"/proc/{entry}/stat")
+            self._files[entry] = os.open(f"/proc/{entry}/stat", os.O_RDONLY)
+            return os.pread(self._files[entry], 2048, 0)
+        except OSError:  # ended since the listing, or hidden
+            return b""
 
 
 def parse_stat(line: bytes, tick: float, page: int) -> Seen:
