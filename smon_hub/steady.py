@@ -86,18 +86,18 @@ def read(shape: Shape, body: bytes, memory: Memory) -> Dict[str, Any]:
 def _stepped_over(shape: Shape, body: bytes, begin: int, known: Text) -> Optional[Dict[str, Any]]:
     """The clean body without a look at its steady member; None when that is another one, or the rest is not in order:
     then the whole body tells what is wrong."""
-    end = begin + known.length
-    if hash(body[begin:end]) != known.hash:
+    text = body[begin:begin + known.length]
+    if hash(text) != known.hash:
         return None
     try:
-        given = shapes.parse(b"".join((body[:begin], _STANDS, body[end:])))
+        given = shapes.parse(b"".join((body[:begin], _STANDS, body[begin + known.length:])))
         if type(given) is not dict or given.get(shape.steady) != _WORD:  # it was a member of something else
             return None
         given[shape.steady] = None
         cleaned = shapes.clean(shape, given)
     except HubError:
         return None
-    cleaned[shape.steady] = Again(shape, body[begin:end], known.print)
+    cleaned[shape.steady] = Again(shape, text, known.print)
     return cleaned
 
 

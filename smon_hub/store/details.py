@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from ..bodies import NUMBERS
 from ..shapes import Shape
 
-encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
 
 # Part of the file format: it never changes. Commonest last, as deflate reaches back from the end.
 DICTIONARY = (

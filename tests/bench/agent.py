@@ -122,9 +122,9 @@ class Crowd:
 def measure(plan: Plan) -> None:
     if not sys.platform.startswith("linux"):
         raise SystemExit("The benchmark of the agent reads the CPU clocks and the /proc of Linux.")
-    print("Python %s, psutil %s, %d processors, load average %.1f, a parse (see the benchmark of the hub) %.0f us; medians "
-          "of %d runs of %d cycles.\n" % (sys.version.split()[0], psutil.__version__, os.cpu_count() or 1,
-                                          os.getloadavg()[0], parse_us(), plan.runs, CYCLES))
+    print("Python %s, psutil %s, %d processors, load average %.1f, a parse (see the benchmark of the hub) %.0f us; "
+          "medians of %d runs of %d cycles.\n" % (sys.version.split()[0], psutil.__version__, os.cpu_count() or 1,
+                                                  os.getloadavg()[0], parse_us(), plan.runs, CYCLES))
     middle = min(plan.processes, key=lambda count: abs(count - 300))
     crowd = Crowd()
     try:
