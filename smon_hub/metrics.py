@@ -5,6 +5,7 @@ The samples table has a column for each; history, and later alerts, export and e
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from .bodies import DISK
@@ -25,10 +26,6 @@ class Metric(NamedTuple):
     ranged: str = ""  # prefix of the members that hold them
 
 
-def _plain(key: str) -> Callable[[Numbers], Optional[float]]:
-    return lambda numbers: numbers[key]
-
-
 def _member(group: str, key: str) -> Callable[[Numbers], Optional[float]]:
     return lambda numbers: numbers[group] and numbers[group][key]
 
@@ -43,14 +40,14 @@ def _load_1(numbers: Numbers) -> Optional[float]:
 
 
 METRICS = (
-    Metric("cpu_percent", "percent", "Busy share of all cores.", _plain("cpu_percent"), "cpu_usage_ratio",
+    Metric("cpu_percent", "percent", "Busy share of all cores.", itemgetter("cpu_percent"), "cpu_usage_ratio",
            ranged="cpu"),
-    Metric("memory_percent", "percent", "Used share of memory.", _plain("memory_percent"), "memory_usage_ratio",
+    Metric("memory_percent", "percent", "Used share of memory.", itemgetter("memory_percent"), "memory_usage_ratio",
            ranged="memory"),
-    Metric("memory_used", "bytes", "Used memory.", _plain("memory_used"), "memory_used_bytes"),
-    Metric("memory_free", "bytes", "Memory available without swapping.", _plain("memory_free"),
+    Metric("memory_used", "bytes", "Used memory.", itemgetter("memory_used"), "memory_used_bytes"),
+    Metric("memory_free", "bytes", "Memory available without swapping.", itemgetter("memory_free"),
            "memory_available_bytes"),
-    Metric("swap_percent", "percent", "Used share of swap.", _plain("swap_percent"), "swap_usage_ratio"),
+    Metric("swap_percent", "percent", "Used share of swap.", itemgetter("swap_percent"), "swap_usage_ratio"),
     Metric("load_1", "processes", "Load average over a minute.", _load_1, "load1"),
     Metric("disk_percent", "percent", "Used share of the fullest file system.", worst_disk, "fullest_disk_usage_ratio",
            ranged="disk"),
