@@ -36,6 +36,7 @@ class Caller(NamedTuple):
     """role: nobody, agent, viewer or admin. server: the agent's own. address: where the request came from.
 
     who: the name under which a change is noted. via: local, session or token. session: the digest of the cookie's.
+    key_hash: of the key that an agent showed.
     """
 
     role: str
@@ -44,6 +45,7 @@ class Caller(NamedTuple):
     who: str = ""
     via: str = ""
     session: str = ""
+    key_hash: str = ""
 
     def may(self, role: str) -> bool:
         """Whether this caller has a role of people, or one above it."""

@@ -43,6 +43,7 @@ LIMITS = Limits()
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 CHUNKED = -1                            # the body length of a chunked request: known at its end
+HEAD_KEPT_BYTES = 2048                  # of a connection's last head: an agent's has some 300, and there are thousands
 CHUNK_LINE_BYTES = 256                  # a chunk's size with its extension, or one trailer
 CHUNK_TRAILERS = 32
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -68,6 +69,9 @@ _STATUS_LINES = {status: "HTTP/1.1 %d %s\r\n" % (status, reason) for status, rea
 _OURS = frozenset(("connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"))
 _KEYS: Dict[str, str] = {}              # header name as sent -> environ key, "" for dropped; names repeat for ever
 _KEYS_MAX = 1024
+_TEXTS: Dict[Tuple[Tuple[str, str], ...], Tuple[str, str]] = {}  # headers as text: most answers have one of a few sets
+_TEXTS_MAX = 64
+_OF_ONE_ANSWER = frozenset(("content-length", "set-cookie", "etag", "location", "content-disposition", "retry-after"))
 
 
 class Reply(NamedTuple):
@@ -139,7 +143,7 @@ class Heads:
         environ["smon.known"] = {}
         head = parse_head(text, environ, limits)
         found = _LENGTH_LINE(text)
-        if found:
+        if found and len(text) <= HEAD_KEPT_BYTES and "HTTP_COOKIE" not in environ:  # an agent's, not a browser's
             self._before, self._after = text[:found.start(1)], text[found.end(1):]
             self._environ, self._head = environ.copy(), head
         return environ, head
@@ -336,9 +340,17 @@ def _headers_too_large(limits: Limits) -> HubError:
                     % (limits.header_count, limits.header_bytes))
 
 
-@functools.lru_cache(maxsize=64)        # nearly all answers have one of a few sets of them
 def _header_text(headers: Tuple[Tuple[str, str], ...]) -> Tuple[str, str]:
     """(the Content-Length among the headers or "", the others that are not ours as text)."""
+    known = _TEXTS.get(headers)
+    if known is None:
+        known = _made_header_text(headers)
+        if len(_TEXTS) < _TEXTS_MAX and not any(name.lower() in _OF_ONE_ANSWER for name, _ in headers):
+            _TEXTS[headers] = known
+    return known
+
+
+def _made_header_text(headers: Tuple[Tuple[str, str], ...]) -> Tuple[str, str]:
     given, lines = "", []
     for name, value in headers:
         lower = name.lower()

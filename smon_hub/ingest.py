@@ -5,7 +5,6 @@ Late data fills history and nothing else. What a refused or repeated sample is a
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from operator import itemgetter
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
@@ -13,7 +12,7 @@ from . import alerts, bodies, clock, fleet, judging, ledger, metrics, steady
 from .errors import HubError
 from .fleet import Newest, Server
 from .store import details, series, servers, services
-from .store.commits import Database
+from .store.commits import Database, Later
 
 Hub = Any  # hub.Hub, which is passed and never imported
 
@@ -65,7 +64,7 @@ _Stored = Tuple[List[Optional[_State]], Optional[ledger.Verdict], int]  # what b
 #                                                    alerts, and the turn of the server (peers.py; 0: there is none)
 
 
-def sample(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> "Future[Dict[str, Any]]":
+def sample(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> Later:
     """Store one clean payload (bodies.SAMPLE). The future's value is the answer; it settles after the commit."""
     return samples(hub, server, [payload], now,
                    lambda results, before: {**results[0], **greeting(hub, server), **before})
@@ -73,7 +72,7 @@ def sample(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> "Futu
 
 def samples(hub: Hub, server: Server, payloads: List[Dict[str, Any]], now: int,
             answer: Callable[[List[Dict[str, Any]], Dict[str, Any]], Any],
-            seen_at: Optional[int] = None) -> "Future[Any]":
+            seen_at: Optional[int] = None) -> Later:
     """Store clean payloads in their order, in one transaction. answer(results, before) becomes the future's
     value; before: what the hub had of the server until then, so that an agent sees what a restored one has lost.
 
@@ -100,7 +99,7 @@ def samples(hub: Hub, server: Server, payloads: List[Dict[str, Any]], now: int,
     return hub.engine.gather(_store, _Delivery(hub, now, seen_at, server, server.row["key_hash"], prepared), after)
 
 
-def live(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> "Future[Dict[str, Any]]":
+def live(hub: Hub, server: Server, payload: Dict[str, Any], now: int) -> Later:
     """Store one clean near-live payload (bodies.LIVE). The future's value is the answer."""
     timed = _timed(payload, now)
     minutes = max(payload["retention_minutes"] or 0, LIVE_MINUTES_MIN)

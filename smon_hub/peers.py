@@ -110,7 +110,7 @@ class Peers:
 
     def known(self, db: Database, keys: Sequence[Tuple[Server, str]]) -> List[bool]:
         """Whether each server is still there, with the key that was shown. Alone, memory knows: it has followed every
-        commit before this transaction, in this thread."""
+        commit before this transaction, in this thread, and nobody else writes to the file."""
         if self.shared:
             found = servers.locked(db, sorted({server.row["id"] for server, _ in keys}))
             return [found.get(server.row["id"], (0, "", 0))[1] == key_hash for server, key_hash in keys]

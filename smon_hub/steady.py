@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from functools import lru_cache
 from typing import Any, Dict, List, NamedTuple, Optional, Union
 
 from . import shapes
@@ -44,12 +45,18 @@ class Again:
 
     __slots__ = ("print", "_shape", "_text")
 
-    def __init__(self, shape: Shape, text: bytes, print: int):
-        self.print, self._shape, self._text = print, shape, text
+    def __init__(self, shape: Shape, text: bytes, rows_print: int):
+        self.print, self._shape, self._text = rows_print, shape, text
 
     def rows(self) -> List[Any]:
-        field = next(field for field in self._shape.fields if field.name == self._shape.steady)
-        return shapes.value(field, shapes.parse(self._text))
+        member = self._shape.steady
+        return shapes.clean(_alone(self._shape), {member: shapes.parse(self._text)})[member]
+
+
+@lru_cache(maxsize=None)
+def _alone(shape: Shape) -> Shape:
+    """Its steady member as a shape of its own."""
+    return Shape("steady", *(field for field in shape.fields if field.name == shape.steady))
 
 
 Rows = Union[None, List[Any], Again]
@@ -77,10 +84,19 @@ def read(shape: Shape, body: bytes, memory: Memory) -> Dict[str, Any]:
     cleaned = shapes.clean(shape, shapes.parse(body))
     rows_print = print_of(cleaned[shape.steady])
     if begin and rows_print is not None and rows_print == memory.print:
-        text = _value(body, begin)
-        memory.text = Text(len(text), hash(text), rows_print)
+        _remember(shape, body, begin, memory)
     memory.print = rows_print
     return cleaned
+
+
+def _remember(shape: Shape, body: bytes, begin: int, memory: Memory) -> None:
+    """Take up the text of rows that came twice, if it is theirs: a body may have several members of that name. Where
+    the text differs while the rows do not, it is not looked for again."""
+    if memory.print is not None and (memory.text is None or memory.text.print != memory.print):
+        text = _value(body, begin)
+        known = Text(len(text), hash(text), memory.print)
+        if _stepped_over(shape, body, begin, known) is not None:
+            memory.text = known
 
 
 def _stepped_over(shape: Shape, body: bytes, begin: int, known: Text) -> Optional[Dict[str, Any]]:

@@ -106,6 +106,9 @@ class Pending:
         return self._result
 
 
+Later = Union["Future[Any]", Pending]
+
+
 class Job(NamedTuple):
     """work for one, or together for all jobs of a group that share it, each with its item. frees: it makes room."""
 
@@ -113,7 +116,7 @@ class Job(NamedTuple):
     together: Optional[Together]
     item: Any
     after: Optional[Callable[[Any], Any]]
-    future: "Union[Future[Any], Pending]"
+    future: Later
     frees: bool = False
 
 
@@ -153,7 +156,7 @@ class Commits:
         return [jobs]
 
     def _settled(self, jobs: List[Job]) -> None:
-        """A transaction's jobs are settled, and nobody has changed what is in memory since: `settling` is held."""
+        """What follows a transaction's jobs is done; nobody has changed what is in memory since: `settling` is held."""
 
     def _no_space(self) -> str:
         """Why nothing may be written but what makes room, or ""."""
@@ -176,7 +179,7 @@ class Commits:
         return self._put(Job(work, None, None, after, Future(), frees))
 
     def gather(self, together: Together, item: Any,
-               after: Optional[Callable[[Any], Any]] = None) -> "Union[Future[Any], Pending]":
+               after: Optional[Callable[[Any], Any]] = None) -> Later:
         """submit, for small work of many: together(connection, items) is called once for all items of a transaction.
 
         It answers an outcome for each item, an exception being one. Its items come before other work of the group.
@@ -184,12 +187,12 @@ class Commits:
         """
         if threading.get_ident() != self._loop:
             return self._put(Job(None, together, item, after, Future()))
+        if len(self._held) >= HELD_MAX:  # not with this one among them: nobody listens to its future yet
+            self._hand_over()
         job = Job(None, together, item, after, Pending())
         self._held.append(job)
         if len(self._held) == 1:
             self._call_idle(self._hand_over)
-        elif len(self._held) >= HELD_MAX:
-            self._hand_over()
         return job.future
 
     def gather_on_loop(self, call_soon: Callable[..., None], call_idle: Callable[[Callable[[], None]], None]) -> None:
@@ -360,7 +363,7 @@ def _after(job: Job, outcome: Any) -> Any:
         return error
 
 
-def _resolve(future: "Union[Future[Any], Pending]", outcome: Any) -> None:
+def _resolve(future: Later, outcome: Any) -> None:
     if isinstance(outcome, BaseException):
         future.set_exception(outcome)
     else:

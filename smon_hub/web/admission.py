@@ -15,6 +15,7 @@ from typing import Any, Dict, NamedTuple, Optional, Set, Tuple
 from .. import auth, ingest
 from ..auth import Caller
 from ..errors import HubError
+from ..fleet import Server
 from ..store.commits import refusal as store_refusal
 from ..store.engine import Trouble
 from .call import BODY_BYTES, FILE, FORM, Route
@@ -27,10 +28,9 @@ Environ = Dict[str, Any]
 
 
 class _Proven(NamedTuple):
-    """What an agent's head proved. It holds while its server's key is the one with that hash."""
+    """What an agent's head proved."""
 
     caller: Caller
-    key_hash: str
     counted_as: Tuple[str, str]  # for the rate limit
 
 
@@ -144,7 +144,7 @@ class Admission:
         """Find out which agent calls, or that bcrypt must tell; the lane to go on in."""
         known, shared = environ["smon.known"], self._hub.peers.shared
         proven: Optional[_Proven] = known.get("agent")
-        if proven is None or not self._holds(proven):
+        if proven is None or not self.holds(proven.caller):
             proven = known["agent"] = self._proven(environ, address)
         if proven is not None and (route.stores or not shared):
             if route.limited:
@@ -167,14 +167,15 @@ class Admission:
         """The agent whose key the head shows, when that was verified before."""
         found = auth.bearer(environ.get("HTTP_AUTHORIZATION", ""))
         server = self._hub.fleet.by_uuid.get(found[0]) if found else None
-        if found is None or server is None or not self._hub.keys.remembers(server, found[1]):
+        if found is None or server is None:
             return None
-        return _Proven(Caller("agent", address, server), server.row["key_hash"], (auth.limit_key(address), found[0]))
+        proven = _Proven(_agent(server, address), (auth.limit_key(address), found[0]))
+        return proven if self._hub.keys.remembers(server, found[1]) else None
 
-    def _holds(self, proven: _Proven) -> bool:
-        """Whether that server is still there, with that key."""
-        server = proven.caller.server
-        return self._hub.fleet.by_uuid.get(server.row["uuid"]) is server and server.row["key_hash"] == proven.key_hash
+    def holds(self, caller: Caller) -> bool:
+        """Whether an agent's server is still there, with the key that was shown."""
+        server = caller.server
+        return self._hub.fleet.by_uuid.get(server.row["uuid"]) is server and server.row["key_hash"] == caller.key_hash
 
     def verify(self, route: Route, environ: Environ) -> Caller:
         """What may wait, after the body: the slow check of an agent's key, and what other hubs decided."""
@@ -192,13 +193,14 @@ class Admission:
         """Only failures count against the address."""
         uuid, key = auth.bearer(environ["HTTP_AUTHORIZATION"]) or ("", "")
         server = self._hub.fleet.by_uuid.get(uuid)
+        caller = server and _agent(server, address)  # before the check, which takes its time: what holds is what it saw
         if server is None or not (self._hub.keys.remembers(server, key) or self._hub.keys.verify(server, key)):
             self._count(auth.limit_key(address))
             raise ingest.unknown_key()
         if route.limited:
             self._count((auth.limit_key(address), uuid))
         environ["smon.authenticated"] = True
-        return Caller("agent", address, server)
+        return caller
 
     # --- the rate limit -------------------------------------------------------------------------------------------
 
@@ -237,6 +239,10 @@ class Hosts:
         """The machine's name with its domain, which a name server may take its time to tell."""
         with contextlib.suppress(OSError, UnicodeError):
             self._names.add(socket.getfqdn().lower())
+
+
+def _agent(server: Server, address: str) -> Caller:
+    return Caller("agent", address, server, key_hash=server.row["key_hash"])
 
 
 def _check_type(route: Route, environ: Environ) -> None:

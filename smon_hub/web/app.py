@@ -20,6 +20,7 @@ import bottle
 
 from .. import auth, settings, shapes, steady
 from ..errors import HubError
+from ..ingest import unknown_key
 from ..http import Reply
 from ..shapes import Shape
 from ..store.commits import Pending, refusal as store_refusal
@@ -146,6 +147,8 @@ class Application:
 
     def _answer(self, route: Route, environ: Environ, params: Dict[str, str]) -> Any:
         caller = environ.get("smon.caller") or self.admission.verify(route, environ)
+        if caller.key_hash and not self.admission.holds(caller):  # the body took its time
+            raise unknown_key()
         body = None if route.body is None else _body(route.body, route.body_bytes, environ, caller)
         query = _query(route, environ["QUERY_STRING"])
         return route.handler(self._hub, Call(caller, params, query, body, self._hub.now()))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import socket
 import threading
 
 from smon_hub import auth, clock
@@ -43,6 +45,20 @@ def test_a_connection_that_was_let_in_is_refused_once_its_key_ended_or_its_serve
         agent.close()
 
 
+def test_a_key_that_ends_while_the_body_is_on_its_way_stores_nothing(fresh_hub):
+    caller, body = fresh_hub.client(), json.dumps(BODY).encode()
+    known = caller.post("/api/register", {"hostname": "h"}).json
+    head = ("POST /api/metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %(server_id)s:%(api_key)s\r\n"
+            "Content-Type: application/json\r\nContent-Length: " % known).encode() + b"%d\r\n\r\n" % len(body)
+    with socket.create_connection(("127.0.0.1", fresh_hub.port), timeout=20) as sock:
+        sock.sendall(head + body)
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200")
+        sock.sendall(head)
+        assert caller.post("/api/dashboard/server/%(server_id)s/rotate-key" % known).status == 200
+        sock.sendall(body)
+        assert sock.recv(65536).startswith(b"HTTP/1.1 401")
+
+
 def test_one_connection_may_speak_for_several_and_each_counts_for_itself(fresh_hub):
     caller, agent = fresh_hub.client(), fresh_hub.client()
     assert caller.patch("/api/dashboard/settings", {"rate_limit_per_minute": 20}).status == 200
@@ -50,7 +66,8 @@ def test_one_connection_may_speak_for_several_and_each_counts_for_itself(fresh_h
         "/api/register", {"hostname": "h"}).json} for _ in range(2)]
     statuses = [agent.post("/api/metrics", BODY, header).status for _ in range(21) for header in headers]
     assert statuses == [200] * 40 + [429] * 2
-    assert agent.post("/api/metrics", BODY, {"Authorization": headers[0]["Authorization"][:-1] + "x"}).status == 401
+    another = headers[0]["Authorization"].replace("smk_", "smk_00")
+    assert agent.post("/api/metrics", BODY, {"Authorization": another}).status == 401
     agent.close()
 
 

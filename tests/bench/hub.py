@@ -106,7 +106,8 @@ def ratio(ours: List[Dict[str, Any]], theirs: List[Dict[str, Any]], key: str) ->
 def one_run(plan: Plan, name: str, kind: str, connections: int) -> Dict[str, Any]:
     """The figures of one load on a fresh server of this name."""
     folder = fresh_folder(plan)
-    server = start_hub(plan, folder) if name == "hub" else start_yardstick(plan, name, folder)
+    known = max(SERVERS, connections)
+    server = start_hub(plan, folder, known) if name == "hub" else start_yardstick(plan, name, folder, known)
     try:
         return drive(server, kind, connections, plan.seconds)
     finally:
@@ -165,7 +166,7 @@ def count_fsyncs(plan: Plan, kind: str, connections: int) -> str:
         return "-"
     folder = fresh_folder(plan)
     trace = folder / "fsyncs.txt"
-    server = start_hub(plan, folder, wrapper=STRACE + (str(trace),))
+    server = start_hub(plan, folder, max(SERVERS, connections), wrapper=STRACE + (str(trace),))
     try:
         before = trace.read_text().count("sync(")
         result = drive(server, kind, connections, min(plan.seconds, 2))
@@ -198,13 +199,13 @@ def taken(answer: Answer) -> Dict[str, Any]:
     return answer.json
 
 
-def start_yardstick(plan: Plan, name: str, folder: Path) -> Server:
+def start_yardstick(plan: Plan, name: str, folder: Path, servers: int) -> Server:
     port = free_port()
     process = ChildProcess([sys.executable, str(HERE / "yardsticks.py"), name, str(port), str(folder)],
                            folder / "yardstick.log", plan.variables)
     until(lambda: listens(port) or not process.running, "The start of %s" % name)
     assert process.running, process.log
-    return Server(process, port, ["Bearer server-%d:key" % number for number in range(SERVERS)])
+    return Server(process, port, ["Bearer server-%d:key" % number for number in range(servers)])
 
 
 def listens(port: int) -> bool:

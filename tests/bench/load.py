@@ -23,12 +23,12 @@ SECOND_FORMAT = "%Y-%m-%dT%H:%M:%S"
 
 
 class Connection:
-    """One kept-alive connection that speaks for its share of the servers in turn."""
+    """One kept-alive connection, which speaks for one server, as an agent's does."""
 
-    def __init__(self, plan: Dict[str, Any], number: int, heads: List[bytes]):
+    def __init__(self, plan: Dict[str, Any], number: int, head: bytes):
         self.sock = socket.create_connection((plan["host"], plan["ports"][number % len(plan["ports"])]))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.heads = heads
+        self.head = head
         self.before, _, self.after = plan["body"].encode("utf-8").partition(MOMENT)
         self.turn = 0
         self.began = 0.0
@@ -36,11 +36,10 @@ class Connection:
         self.usual = 0  # bytes of an answer; the next one mostly has as many
 
     def send(self, start: datetime) -> None:
-        """The next server's next sample. A server's moments are a millisecond apart, so none comes twice."""
-        lap, which = divmod(self.turn, len(self.heads))
+        """The server's next sample. Its moments are a millisecond apart, so none comes twice."""
         self.turn += 1
         self.began = time.perf_counter()
-        self.sock.sendall(b"".join((self.heads[which], self.before, moment(start, lap), self.after)))
+        self.sock.sendall(b"".join((self.head, self.before, moment(start, self.turn), self.after)))
 
     def receive(self) -> bool:
         """Read what came; true when the answer is whole. Raises RuntimeError for any answer but 200."""
@@ -60,9 +59,9 @@ class Connection:
 
 
 @lru_cache(maxsize=64)
-def moment(start: datetime, lap: int) -> bytes:
-    """All connections are in about the same lap, so its text is made once."""
-    at = start + timedelta(milliseconds=lap)
+def moment(start: datetime, turn: int) -> bytes:
+    """All connections are at about the same turn, so its text is made once."""
+    at = start + timedelta(milliseconds=turn)
     return ("%s.%03dZ" % (at.strftime(SECOND_FORMAT), at.microsecond // 1000)).encode("ascii")
 
 
@@ -75,7 +74,7 @@ def run(plan: Dict[str, Any]) -> Dict[str, Any]:
     poll = select.epoll()  # not selectors, which cost as much as all the rest here
     heads = [head.encode("ascii") for head in plan["heads"]]
     count = plan["connections"]
-    connections = [Connection(plan, number, heads[number::count]) for number in range(count)]
+    connections = [Connection(plan, number, heads[number]) for number in range(count)]
     start = datetime.now(timezone.utc)
     began = time.perf_counter()
     until, most = began + plan["seconds"], plan["requests"]

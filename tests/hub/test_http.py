@@ -367,6 +367,18 @@ def test_only_heads_that_differ_in_the_length_of_their_body_share_what_is_known_
     assert one is not first and known(5, b"Authorization: Bearer b\r\n") is not one
 
 
+@pytest.mark.parametrize("more", [b"X: %b\r\n" % (b"x" * http.HEAD_KEPT_BYTES), b"Cookie: smon_session=a\r\n"])
+def test_a_large_head_and_a_browsers_are_not_kept(more):
+    heads, text = http.Heads({}), get(headers=HOST + b"Content-Length: 5\r\n" + more, method=b"POST")[:-4]
+    assert heads.read(text)[0]["smon.known"] is not heads.read(text)[0]["smon.known"]
+
+
+def test_what_is_said_to_one_alone_is_not_kept():
+    secret = (("Content-Type", "text/plain"), ("Set-Cookie", "smon_session=secret"))
+    assert b"secret" in http.frame_reply(Reply(200, secret, b""), True, True)
+    assert "secret" not in repr(http._TEXTS)
+
+
 def test_an_environ_is_its_request_s_own():
     heads, text = http.Heads({}), get(headers=HOST + b"Content-Length: 5\r\n", method=b"POST")[:-4]
     for _ in range(3):

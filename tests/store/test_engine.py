@@ -160,11 +160,11 @@ def test_what_a_loop_gathers_is_handed_over_when_it_rests_and_settled_on_it(engi
 
 def test_a_loop_that_never_rests_hands_over_all_the_same(engine, monkeypatch):
     monkeypatch.setattr(commits, "HELD_MAX", 3)
-    loop, settled = Loop(engine), []
+    loop, settled = Loop(engine), []  # its fourth work is what sends the first three on their way
 
     def sizes(db, items):
         return [len(items)] * len(items)
-    for key in range(3):
+    for key in range(4):
         engine.gather(sizes, key).add_done_callback(lambda done: settled.append(done.result()))
     loop.settle(settled)
     assert settled == [3, 3, 3]
@@ -179,6 +179,16 @@ def test_a_refusal_of_what_a_loop_gathered_is_told_on_it(engine, monkeypatch):
     engine.gather(store_together, "a").add_done_callback(lambda done: told.append(done.exception()))
     loop.rest()
     assert [str(error) for error in told] == ["one of them broke", "The hub is too busy to store this now."]
+
+
+def test_all_that_a_loop_gathered_is_told_of_a_queue_that_is_full(engine, monkeypatch):
+    monkeypatch.setattr(commits, "HELD_MAX", 2)
+    monkeypatch.setattr(commits, "QUEUE_MAX", 0)
+    loop, told = Loop(engine), []
+    for key in "abcde":
+        engine.gather(store_together, key).add_done_callback(lambda done, key=key: told.append(key))
+    loop.rest()
+    assert told == list("abcde")
 
 
 def test_the_writer_keeps_what_a_savepoint_would_put_back_in_memory(engine):
