@@ -353,10 +353,10 @@ PIXELS = """(tone) => {
 
 
 def open_new(hub, page, name: str, number: int) -> None:
-    """The page of so many servers, each with one sample, its chart drawn."""
+    """The page of so many servers, each with one sample, its chart drawn. No point lies on another."""
     many = [hub.register(name % each) for each in range(number)]
-    for server in many:
-        server.send()
+    for each, server in enumerate(many):
+        server.send({"cpu_percent": 5.0 + 10 * each})
     open_page(page, *many)
     page.locator(".panel-overlay canvas").wait_for()
 
