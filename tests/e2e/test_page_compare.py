@@ -353,10 +353,13 @@ PIXELS = """(tone) => {
 
 
 def open_new(hub, page, name: str, number: int) -> None:
-    """The page of so many servers, each with one sample, its chart drawn. No point lies on another."""
+    """The page of so many servers, its chart drawn: a sloping line for each, as a point or a level line may show its
+    colour in no pixel whole."""
     many = [hub.register(name % each) for each in range(number)]
     for each, server in enumerate(many):
-        server.send({"cpu_percent": 5.0 + 10 * each})
+        for minutes in (60, 0):
+            at = datetime.now(timezone.utc) - timedelta(minutes=minutes)
+            assert server.send({"cpu_percent": 5.0 + 10 * each + minutes / 12}, collected_at=iso(at)).status == 200
     open_page(page, *many)
     page.locator(".panel-overlay canvas").wait_for()
 
