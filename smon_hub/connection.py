@@ -328,8 +328,7 @@ class Connection:
         if waiting:
             self._watch(self._watched | WRITE)
             return
-        if self._watched & WRITE:
-            self._watch(self._watched & ~WRITE)
+        self._watch(self._watched & ~WRITE)
         if self._stream is not None:
             self.deadline = math.inf                    # it is the application's turn
         else:
@@ -359,8 +358,7 @@ class Connection:
             return
         self.state = IDLE
         self.deadline = self.server.now + self.server.limits.idle_seconds
-        if self._watched != READ and not self._client_done and (
-                len(self._buffer) <= self.server.limits.pipelined_bytes):
+        if not self._client_done and len(self._buffer) <= self.server.limits.pipelined_bytes:
             self._watch(READ)
 
     def _half_close(self) -> None:
@@ -386,7 +384,7 @@ class Connection:
     def _forget_exchange(self) -> None:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            if self._network is not None and "smon.authenticated" in exchange.environ:
+            if "smon.authenticated" in exchange.environ:
                 self._trust()
             exchange.forget()
 

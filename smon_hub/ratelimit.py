@@ -45,8 +45,7 @@ class RateLimit:
                 self._windows.popitem(last=False)
         else:
             self._windows.move_to_end(key)
-            if window.slots and window.slots[0][2] + WINDOW_SECONDS <= now:
-                window.forget(now)
+            window.forget(now)
         return window
 
 

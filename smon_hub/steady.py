@@ -83,7 +83,7 @@ def read(shape: Shape, body: bytes, memory: Memory) -> Dict[str, Any]:
             return cleaned
     cleaned = shapes.clean(shape, shapes.parse(body))
     rows_print = print_of(cleaned[shape.steady])
-    if begin and rows_print is not None and rows_print == memory.print:
+    if begin and rows_print == memory.print:
         _remember(shape, body, begin, memory)
     memory.print = rows_print
     return cleaned

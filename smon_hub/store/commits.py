@@ -134,8 +134,8 @@ class Commits:
         self._reader_list: List[Database] = []
         self._loop = 0                    # the thread of the loop, and what it has gathered
         self._held: List[Job] = []
-        self._call_soon: Callable[..., None] = lambda function, *arguments: function(*arguments)
-        self._call_idle: Callable[[Callable[[], None]], None] = lambda function: function()
+        self._call_soon: Callable[..., None]  # of the loop, once there is one
+        self._call_idle: Callable[[Callable[[], None]], None]
 
     # --- what an engine adds --------------------------------------------------------------------------------------
 

@@ -151,10 +151,9 @@ class Admission:
                 self._count(proven.counted_as)
             environ["smon.caller"], environ["smon.authenticated"] = proven.caller, True
             return route.on
-        found = auth.bearer(environ.get("HTTP_AUTHORIZATION", ""))
-        server = self._hub.fleet.by_uuid.get(found[0]) if found else None
+        server, key = self._shown(environ)
         large = int(environ.get("CONTENT_LENGTH") or BODY_BYTES + 1) > BODY_BYTES
-        if not found or server is None and (large or not shared):  # ids are random: that one is unknown tells nothing
+        if not key or server is None and (large or not shared):  # ids are random: that one is unknown tells nothing
             self._count(auth.limit_key(address))
             raise ingest.unknown_key()
         environ["smon.address"] = address
@@ -165,12 +164,16 @@ class Admission:
 
     def _proven(self, environ: Environ, address: str) -> Optional[_Proven]:
         """The agent whose key the head shows, when that was verified before."""
-        found = auth.bearer(environ.get("HTTP_AUTHORIZATION", ""))
-        server = self._hub.fleet.by_uuid.get(found[0]) if found else None
-        if found is None or server is None:
+        server, key = self._shown(environ)
+        if server is None:
             return None
-        proven = _Proven(_agent(server, address), (auth.limit_key(address), found[0]))
-        return proven if self._hub.keys.remembers(server, found[1]) else None
+        proven = _Proven(_agent(server, address), (auth.limit_key(address), server.row["uuid"]))
+        return proven if self._hub.keys.remembers(server, key) else None
+
+    def _shown(self, environ: Environ) -> Tuple[Optional[Server], str]:
+        """The server whose key the head shows, None for one that is not known; and the key, "" when it shows none."""
+        uuid, key = auth.bearer(environ.get("HTTP_AUTHORIZATION", "")) or ("", "")
+        return self._hub.fleet.by_uuid.get(uuid), key
 
     def holds(self, caller: Caller) -> bool:
         """Whether an agent's server is still there, with the key that was shown."""
@@ -191,23 +194,21 @@ class Admission:
 
     def _verify_agent(self, route: Route, environ: Environ, address: str) -> Caller:
         """Only failures count against the address."""
-        uuid, key = auth.bearer(environ["HTTP_AUTHORIZATION"]) or ("", "")
-        server = self._hub.fleet.by_uuid.get(uuid)
-        caller = server and _agent(server, address)  # before the check, which takes its time: what holds is what it saw
-        if server is None or not (self._hub.keys.remembers(server, key) or self._hub.keys.verify(server, key)):
-            self._count(auth.limit_key(address))
-            raise ingest.unknown_key()
-        if route.limited:
-            self._count((auth.limit_key(address), uuid))
-        environ["smon.authenticated"] = True
-        return caller
+        server, key = self._shown(environ)
+        if server is not None:
+            caller = _agent(server, address)  # before the check, which takes its time: what holds is what it saw
+            if self._hub.keys.remembers(server, key) or self._hub.keys.verify(server, key):
+                if route.limited:
+                    self._count((auth.limit_key(address), server.row["uuid"]))
+                environ["smon.authenticated"] = True
+                return caller
+        self._count(auth.limit_key(address))
+        raise ingest.unknown_key()
 
     # --- the rate limit -------------------------------------------------------------------------------------------
 
     def _count(self, key: Any) -> None:
-        wait = self._hub.limits.take(key, self._hub.settings["rate_limit_per_minute"], time.monotonic())
-        if wait:
-            self._refuse_over(wait)
+        self._refuse_over(self._hub.limits.take(key, self._limit(), time.monotonic()))
 
     def _limit(self) -> int:
         return self._hub.settings["rate_limit_per_minute"]

@@ -102,11 +102,8 @@ class Application:
 
         Leaves the route in environ, as smon.route, and what admission.py found.
         """
-        known = environ.setdefault("smon.known", {})  # what was found in this very head before, see http.Heads
-        route = known.get("route")
-        if route is None:
-            route = known["route"] = self._route(environ)
-        environ["smon.route"] = route
+        environ.setdefault("smon.known", {})  # nothing, for a front server without http.Heads
+        route = environ["smon.route"] = self._route(environ)
         if route is None:
             return "pool", shapes.NAME_MAX
         return self.admission.admit(route, environ)
