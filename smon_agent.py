@@ -18,7 +18,6 @@ import argparse
 import datetime
 import fnmatch
 import functools
-import heapq
 import io
 import json
 import logging
@@ -36,6 +35,7 @@ import time
 import types
 import zlib
 from collections import deque, namedtuple
+from operator import attrgetter
 from urllib.parse import unquote, urlsplit
 
 try:
@@ -317,8 +317,7 @@ class Config:
                 return
             try:
                 given = self._given()
-                lost = self._unsaved or self._lost_identity(given)
-                if lost:
+                if lost := self._unsaved or self._lost_identity(given):
                     self.learn(lost)
                     self._unsaved = {}
                 else:
@@ -463,54 +462,64 @@ Seen = namedtuple("Seen", "pid started cpu_seconds rss name state", defaults=(b"
 Collector = namedtuple("Collector", "name place option collect")
 
 
-class Worker:
-    """A thread that runs one call after another for Deadlines and answers each with (result, error)."""
+class Worker(threading.Thread):
+    """Makes calls one after the other for Deadlines, and ends with the first one that is late."""
 
     def __init__(self) -> None:
-        self.tasks: queue.SimpleQueue = queue.SimpleQueue()
-        self.outcomes: queue.SimpleQueue = queue.SimpleQueue()
-        threading.Thread(target=self._work, name="worker", daemon=True).start()
+        super().__init__(name="worker", daemon=True)
+        self._lists: queue.SimpleQueue = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue = queue.SimpleQueue()
+        self.is_late, self.at, self._began = False, "", 0.0
+        self.start()
 
-    def _work(self) -> None:
-        while True:
-            function, arguments = self.tasks.get()
+    def run(self) -> None:
+        """In the thread itself."""
+        while not self.is_late:
+            calls, outcomes = self._lists.get()
+            for self.at, function, *arguments in calls:
+                self._began = time.monotonic()
+                try:
+                    outcomes[self.at] = function(*arguments), None
+                except Exception as error:  # handed over to the caller, who reports it
+                    outcomes[self.at] = None, error
+                if self.is_late:
+                    break
+            self._ended.put(None)
+
+    def make(self, calls: list, seconds: float) -> dict:
+        """{name: (result, error)} of the calls up to the one, named by `at`, that takes longer than so many seconds."""
+        outcomes: dict = {}
+        self.at, self._began = calls[0][0], time.monotonic()
+        self._lists.put((calls, outcomes))
+        while not self.is_late:
             try:
-                self.outcomes.put((function(*arguments), None))
-            except Exception as error:  # handed over to the caller, who reports it
-                self.outcomes.put((None, error))
+                self._ended.get(timeout=max(0.0, self._began + seconds - time.monotonic()))
+                break
+            except queue.Empty:
+                self.is_late = time.monotonic() - self._began >= seconds
+        return dict(outcomes)
 
 
 class Deadlines:
-    """Calls that may hang in the kernel, run by a worker; what hangs is not called again until it came back."""
+    """Calls that may hang in the kernel, made by a worker; what hangs is not called again until it came back."""
 
     def __init__(self) -> None:
-        self._idle: list = []
+        self._worker: Worker | None = None
         self._stuck: dict = {}
 
-    def call(self, name: str, seconds: float, function, *arguments):
-        """What the function returns or raises; TimeoutError when it takes longer or still hangs from before."""
-        self._look_again(name)
-        worker = self._idle.pop() if self._idle else Worker()
-        since = utc_now()
-        worker.tasks.put((function, arguments))
-        try:
-            result, error = worker.outcomes.get(timeout=seconds)
-        except queue.Empty:
-            self._stuck[name] = worker, since
-            raise TimeoutError(f"no answer within {seconds:g} seconds") from None
-        self._idle.append(worker)
-        if error:
-            raise error
-        return result
-
-    def _look_again(self, name: str) -> None:
-        if name in self._stuck:
-            worker, since = self._stuck[name]
-            if worker.outcomes.empty():
-                raise TimeoutError(f"stuck since {iso(since)}")
-            del self._stuck[name]  # its late outcome is dropped with the worker's queue
-            worker.outcomes.get()
-            self._idle.append(worker)
+    def each(self, calls: list, seconds: float, until: float = math.inf) -> list:
+        """[(result, error)] of calls (name, function, arguments...), each within so many seconds and all until then:
+        handed over together, because a change of threads costs more than most of them."""
+        self._stuck = {name: stuck for name, stuck in self._stuck.items() if stuck[0].is_alive()}
+        done = {name: (None, TimeoutError(f"stuck since {since}")) for name, (_, since) in self._stuck.items()}
+        while (rest := [call for call in calls if call[0] not in done]) and time.monotonic() < until:
+            worker = self._worker = self._worker or Worker()
+            done.update(worker.make(rest, seconds))
+            if worker.is_late:
+                done[worker.at] = None, TimeoutError(f"no answer within {seconds:g} seconds")
+                self._stuck[worker.at] = worker, iso(utc_now() - datetime.timedelta(seconds=seconds))
+                self._worker = None
+        return [done.get(call[0], (None, TimeoutError("not looked at, the others took too long"))) for call in calls]
 
 
 class Machine:
@@ -523,10 +532,9 @@ class Machine:
         self.stat_files = StatFiles()
         self.processes_at = 0.0
         self.memory_total = 0
-        self.network = Rates()
-        self.disk_io = Rates()
+        self.network, self.disk_io = Rates(), Rates()
         self.systemd = Systemd()
-        self.deadlines = Deadlines()
+        self.deadlines, self.mount_deadlines = Deadlines(), Deadlines()
         self.source = {"cpu": "host", "memory": "host"}
         self.required = {"cpu_percent": 0.0, "memory_percent": 0.0}  # a hub refuses a sample without these two
 
@@ -539,16 +547,13 @@ class Machine:
         """({"metrics", "processes", "services"}, errors by collector): a failing or late one spares the rest."""
         sample: dict = {"metrics": {}, "processes": [], "services": []}
         errors: dict = {}
-        for row in COLLECTORS if collectors is None else collectors:
-            if row.option and not getattr(options, row.option):
-                continue
-            try:
-                found = self.deadlines.call(row.name, COLLECTOR_SECONDS, row.collect, self, options, errors)
-            except Exception as error:  # one subject must not cost the sample
+        rows = [row for row in collectors or COLLECTORS if not row.option or getattr(options, row.option)]
+        calls = [(row.name, row.collect, self, options, errors) for row in rows]
+        for row, (found, error) in zip(rows, self.deadlines.each(calls, COLLECTOR_SECONDS)):
+            if error:  # one subject must not cost the sample
                 errors[row.name] = reason(error)
                 log.debug("Collecting %s failed: %s", row.name, reason(error))
-                continue
-            if isinstance(found, dict):
+            elif isinstance(found, dict):
                 sample[row.place].update(found)
             else:
                 sample[row.place].extend(found[:SUBJECTS_MAX.get(row.place)])
@@ -704,15 +709,12 @@ def collect_disks(machine: Machine, options, errors: dict) -> dict:
     """Every local file system once, and the listed others; one that does not answer is said and left out."""
     rows, until = [], time.monotonic() + MOUNTS_SECONDS
     table = read_text(MOUNTS, str(until))  # where there is none, nothing is known to be still the same
-    for part in mounts(table, tuple(options.include_mounts), tuple(options.skip_mounts)):
-        try:
-            if time.monotonic() > until:
-                raise TimeoutError("not looked at, the others took too long")
-            row = machine.deadlines.call(f"mount {part.mountpoint}", MOUNT_SECONDS, disk_row, part)
-        except (OSError, TimeoutError) as error:
+    parts = mounts(table, tuple(options.include_mounts), tuple(options.skip_mounts))
+    calls = [(f"{part.device} on {part.mountpoint}", disk_row, part) for part in parts]
+    for part, (row, error) in zip(parts, machine.mount_deadlines.each(calls, MOUNT_SECONDS, until)):
+        if error:
             errors[f"disk {clean(part.mountpoint)}"] = reason(error)
-            continue
-        if row:
+        elif row:
             rows.append(row)
     return {"disks": rows[:SUBJECTS_MAX["disks"]]}
 
@@ -740,10 +742,9 @@ def disk_row(part) -> dict | None:
     row = {"device": clean(part.device), "mountpoint": clean(part.mountpoint), "fstype": clean(part.fstype),
            "total": space.total, "used": max(0, space.used), "free": max(0, space.free),
            "percent": min(100.0, max(0.0, space.percent))}  # some FUSE file systems count oddly
-    if hasattr(os, "statvfs"):
-        inodes = os.statvfs(part.mountpoint)
-        if inodes.f_files:  # btrfs and others make them as they go and count none
-            row["inodes_percent"] = round(100 * (inodes.f_files - inodes.f_ffree) / inodes.f_files, 1)
+    inodes = os.statvfs(part.mountpoint) if hasattr(os, "statvfs") else None
+    if inodes and inodes.f_files:  # btrfs and others make them as they go and count none
+        row["inodes_percent"] = round(100 * (inodes.f_files - inodes.f_ffree) / inodes.f_files, 1)
     return row
 
 
@@ -789,8 +790,7 @@ def collect_processes(machine: Machine, options, errors: dict) -> list:
     chosen = pick(machine.processes.values(), cpu, options.top_processes_count)
     chosen.sort(key=lambda row: (-cpu[row.pid], -row.rss))
     memory = machine.memory_total or psutil.virtual_memory().total
-    described = ((seen, facts(seen)) for seen in chosen)
-    return [process_row(seen, cpu[seen.pid], memory, *known) for seen, known in described if known]
+    return [process_row(seen, cpu[seen.pid], memory, *known) for seen in chosen if (known := facts(seen))]
 
 
 def cpu_share(row: Seen, before: dict, elapsed: float) -> float:
@@ -804,9 +804,9 @@ def cpu_share(row: Seen, before: dict, elapsed: float) -> float:
 
 def pick(rows, cpu: dict, count: int) -> list:
     """`count` rows in total, in turn from the list by CPU and the list by memory, none twice."""
-    by_cpu = heapq.nlargest(count, rows, key=lambda row: (cpu[row.pid], row.rss))
-    by_memory = heapq.nlargest(count, rows, key=lambda row: (row.rss, cpu[row.pid]))
-    chosen = dict.fromkeys(row for pair in zip(by_cpu, by_memory) for row in pair)
+    by_cpu = sorted(sorted(rows, key=attrgetter("rss"), reverse=True), key=lambda row: cpu[row.pid], reverse=True)
+    by_memory = sorted(by_cpu, key=attrgetter("rss"), reverse=True)  # of equals the one with more CPU stays first
+    chosen = dict.fromkeys(row for pair in zip(by_cpu[:count], by_memory) for row in pair)
     return list(chosen)[:count]
 
 
@@ -814,37 +814,41 @@ class StatFiles:
     """/proc/PID/stat of all, a tenth of psutil's cost: a line that changed is parsed, a file kept open is one call."""
 
     def __init__(self) -> None:
-        self._lines: dict = {}  # number of the process as text -> (its line, what that says)
-        self._files: dict = {}  # number of the process as text -> the file, open
+        self._known: dict = {}  # number of the process as text -> [its file, open, or -1; its line; what that says]
+        self._open = 0
 
     def scan(self) -> list:
         """Every process that this user may see."""
         tick, page = 1 / os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
-        files, pread, before, lines = self._files, os.pread, self._lines, {}
-        for entry in filter(str.isdigit, os.listdir("/proc")):
+        known, pread, entries = self._known, os.pread, list(filter(str.isdigit, os.listdir("/proc")))
+        for entry in entries:
             try:
-                line = pread(files[entry], 2048, 0)
+                each = known[entry]
+                line = pread(each[0], 2048, 0)
             except (KeyError, OSError):  # not open, or it ended, and another process may have its number now
-                line = self._opened(entry)
-            if line:
-                known = before.get(entry)
-                lines[entry] = known if known and known[0] == line else (line, parse_stat(line, tick, page))
-        for entry in files.keys() - lines:
-            os.close(files.pop(entry))
-        self._lines = lines
-        return [seen for _, seen in lines.values()]
+                each, line = self._opened(entry)
+            if line != each[1]:
+                each[1:] = line, parse_stat(line, tick, page) if line else None
+        for entry in known.keys() - set(entries):
+            self._close(known.pop(entry))
+        return [seen for _, _, seen in known.values() if seen]
 
-    def _opened(self, entry: str) -> bytes:
-        """What the file says, opened anew and kept while there is room; nothing when this user may not see it."""
+    def _opened(self, entry: str) -> tuple:
+        """(what is known, its line), the file opened anew and kept while there is room; b"" if this user may not."""
+        each = self._known.setdefault(entry, [-1, b"", None])
         try:
-            if entry in self._files:
-                os.close(self._files.pop(entry))
-            if len(self._files) >= min(STAT_FILES_MAX, os.sysconf("SC_OPEN_MAX") // 2):
-                return read_bytes(f"/proc/{entry}/stat")
-            self._files[entry] = os.open(f"/proc/{entry}/stat", os.O_RDONLY)
-            return os.pread(self._files[entry], 2048, 0)
+            self._close(each)
+            if self._open >= min(STAT_FILES_MAX, os.sysconf("SC_OPEN_MAX") // 2):
+                return each, read_bytes(f"/proc/{entry}/stat")
+            each[0], self._open = os.open(f"/proc/{entry}/stat", os.O_RDONLY), self._open + 1
+            return each, os.pread(each[0], 2048, 0)
         except OSError:  # ended since the listing, or hidden
-            return b""
+            return each, b""
+
+    def _close(self, each: list) -> None:
+        if each[0] >= 0:
+            handle, each[0], self._open = each[0], -1, self._open - 1
+            os.close(handle)
 
 
 def parse_stat(line: bytes, tick: float, page: int) -> Seen:
@@ -1831,15 +1835,13 @@ class Hub:
 
 def register(hub: Hub, config: Config) -> None:
     """Get an id and a key from the hub and keep them; HubError when it gives none."""
-    obstacle = config.can_learn()
-    if obstacle:
+    if obstacle := config.can_learn():
         raise HubError(f"Not registered, because the key could not be kept: {obstacle}")
     options = config.now
     body = {"hostname": clean(socket.gethostname(), 255), "ip_address": hub.reach(hub.bulk.socket_to).getsockname()[0],
             "os_info": os_info(), "agent_version": VERSION}
-    for key in ("display_name", "group_name", "tags", "registration_token"):
-        if getattr(options, key):
-            body[key] = getattr(options, key)
+    chosen = ("display_name", "group_name", "tags", "registration_token")
+    body.update((key, getattr(options, key)) for key in chosen if getattr(options, key))
     answer = hub.call(hub.bulk, "POST", REGISTER, json.dumps(body).encode(), proof="api_key")
     learned = {key: answer[key] for key in IDENTITY if answer.get(key)}
     try:
@@ -2298,8 +2300,7 @@ class Agent:
 def main(arguments: list | None = None) -> int:
     """Do what the command line says; the exit code."""
     given = parser().parse_args(arguments)
-    problem = missing_parts()
-    if problem:
+    if problem := missing_parts():
         print(problem, file=sys.stderr)
         return UNUSABLE
     os.umask(0o077)
@@ -2375,8 +2376,7 @@ def take_arguments(config: Config, given: argparse.Namespace) -> None:
     url = given.url.split(",") if given.url and "," in given.url else given.url
     named = {"dashboard_url": url, "registration_token": given.token, "group_name": given.group,
              "display_name": given.name}
-    changes = {key: value for key, value in named.items()
-               if value is not None and value != getattr(config.now, key)}
+    changes = {key: value for key, value in named.items() if value is not None and value != getattr(config.now, key)}
     if changes:
         config.learn(changes)
     if given.export_spool:

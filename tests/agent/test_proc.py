@@ -32,6 +32,11 @@ def lets_work(child):
         threading.Event().wait(0.01)
 
 
+def handle(files, child):
+    """The file that is kept open for a process; -1 for none."""
+    return files._known[str(child.pid)][0]
+
+
 @pytest.mark.parametrize("kept", [4, 100000])
 def test_only_what_a_process_has_done_is_read_anew(child, monkeypatch, kept):
     """Through a file that stays open as well as through one that does not."""
@@ -46,7 +51,7 @@ def test_only_what_a_process_has_done_is_read_anew(child, monkeypatch, kept):
     assert look() is first
     lets_work(child)
     assert look().cpu_seconds > first.cpu_seconds
-    assert (str(child.pid) in files._files) == (kept > 4)
+    assert (handle(files, child) >= 0) == (kept > 4)
 
 
 def test_no_more_files_stay_open_than_half_of_what_is_allowed(monkeypatch):
@@ -57,8 +62,9 @@ def test_no_more_files_stay_open_than_half_of_what_is_allowed(monkeypatch):
     assert len(files.scan()) > 3
     files.scan()
     assert len(os.listdir("/proc/self/fd")) == before + 3
-    for handle in files._files.values():
-        os.close(handle)
+    for handle, _, _ in files._known.values():
+        if handle >= 0:
+            os.close(handle)
 
 
 def test_a_number_that_another_process_got_shows_that_one(child):
@@ -68,20 +74,20 @@ def test_a_number_that_another_process_got_shows_that_one(child):
     ended = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     stale = os.open("/proc/%d/stat" % ended.pid, os.O_RDONLY)
     ended.communicate(b"\n")
-    os.close(files._files[str(child.pid)])
-    files._files[str(child.pid)] = stale
+    os.close(handle(files, child))
+    files._known[str(child.pid)][0] = stale
     assert child.pid in {row.pid for row in files.scan()}
-    assert os.pread(files._files[str(child.pid)], 100, 0).startswith(b"%d " % child.pid)
+    assert os.pread(handle(files, child), 100, 0).startswith(b"%d " % child.pid)
 
 
 def test_the_file_of_a_process_that_ended_is_closed(child):
     files = smon_agent.StatFiles()
     files.scan()
-    kept = files._files[str(child.pid)]
+    kept = handle(files, child)
     child.kill()
     child.wait()
     files.scan()
-    assert str(child.pid) not in files._files
+    assert str(child.pid) not in files._known
     with pytest.raises(OSError):
         os.pread(kept, 1, 0)
 

@@ -11,9 +11,9 @@ GIB = 1 << 30
 
 
 def metrics() -> str:
-    processes = [{"pid": 1000 + number, "name": NAMES[number % len(NAMES)], "cpu_percent": 31.4 - number,
-                  "memory_percent": 0.1 * number, "memory_mb": 12.5 * number, "status": "sleeping",
-                  "username": "app%d" % (number % 3)} for number in range(15)]
+    processes = [{"pid": 1000 + number, "name": NAMES[number % len(NAMES)], "cpu_percent": round(31.4 - number, 1),
+                  "memory_percent": round(0.1 * number, 2), "memory_mb": 12.5 * number, "status": "sleeping",
+                  "username": "app%d" % (number % 3)} for number in range(15)]  # rounded, as an agent does it
     services = [{"service_name": "service-%02d" % number, "display_name": "The service number %d" % number,
                  "status": "running", "start_type": "enabled", "pid": 2000 + number} for number in range(20)]
     disks = [{"device": "/dev/sd%s1" % letter, "mountpoint": "/srv/%s" % letter, "fstype": "ext4", "total": 500 * GIB,
