@@ -88,7 +88,8 @@ CREATE TABLE rollups (
     PRIMARY KEY (server, step, at)
 ) WITHOUT ROWID;
 
--- A row is one near-live sample; kept for minutes.
+-- A row is one near-live sample; kept for minutes. New rows of all servers go to the end of the table, and their keys
+-- into pages of hundreds: in the order of the key itself a row would move its neighbours, and write two pages.
 CREATE TABLE live (
     server INTEGER NOT NULL,
     at BIGINT NOT NULL,
@@ -112,7 +113,7 @@ CREATE TABLE live (
     thread_count BIGINT,
     handle_count BIGINT,
     PRIMARY KEY (server, at)
-) WITHOUT ROWID;
+);
 
 -- A row is a service as its server's newest sample shows it.
 CREATE TABLE services (
