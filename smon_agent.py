@@ -312,7 +312,7 @@ class Config:
     def reload(self) -> None:
         """Take up what changed on disk; a broken file is one log line and changes nothing."""
         with self._lock:
-            found = read_text(self.path, "") + read_text(self._identity_path, "")
+            found = read_text(self.path, "") + (read_text(self._identity_path, "") if self._state_dir else "")
             if found == self._taken_up and not (self._unsaved or self._complaint):
                 return
             try:
@@ -631,9 +631,9 @@ def cgroup_cpu() -> tuple:
             quota, period = read_text(f"{CGROUP}/cpu.max").split()
             used = re.search(r"usage_usec (\d+)", read_text(f"{CGROUP}/cpu.stat"))
             return (None, None) if quota == "max" or not used else (int(quota) / int(period), int(used[1]) / 1e6)
-        quota, period = read_text(f"{CGROUP}/cpu/cpu.cfs_quota_us"), read_text(f"{CGROUP}/cpu/cpu.cfs_period_us")
-        if int(quota) > 0:
-            return int(quota) / int(period), int(read_text(f"{CGROUP}/cpuacct/cpuacct.usage")) / 1e9
+        if (limit := int(read_text(f"{CGROUP}/cpu/cpu.cfs_quota_us"))) > 0:
+            period, spent = read_text(f"{CGROUP}/cpu/cpu.cfs_period_us"), read_text(f"{CGROUP}/cpuacct/cpuacct.usage")
+            return limit / int(period), int(spent) / 1e9
     except (OSError, ValueError, ZeroDivisionError):
         return None, None  # the host itself, or a system without control groups
     return None, None
@@ -782,7 +782,6 @@ def disks_among(names: tuple) -> list:
 def collect_processes(machine: Machine, options, errors: dict) -> list:
     """The top processes by CPU since the last cycle and by memory: a cheap look at all, a full one at the chosen."""
     now = time.monotonic()
-    user_name.cache_clear()
     scan, facts = process_source(machine)
     before, elapsed = machine.processes, now - machine.processes_at
     machine.processes, machine.processes_at = {row.pid: row for row in scan()}, now
@@ -863,7 +862,8 @@ def facts_linux(seen: Seen) -> tuple | None:
     """(name, state, effective user as ps shows it) of a process that was seen; None when it ended meanwhile."""
     folder = f"/proc/{seen.pid}"
     try:
-        return full_name(seen.name, folder), STATES.get(seen.state, "unknown"), user_name(os.stat(folder).st_uid)
+        user = user_name(os.stat(folder).st_uid, time.monotonic() // REFRESH_SECONDS)
+        return full_name(seen.name, folder), STATES.get(seen.state, "unknown"), user
     except (FileNotFoundError, ProcessLookupError):
         return None
     except OSError:  # hidden from this user
@@ -880,8 +880,8 @@ def full_name(name: bytes, folder: str) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def user_name(uid: int) -> str:
-    """The name of a user, or the number of one that this system does not know; a directory may be slow to ask."""
+def user_name(uid: int, hour: float) -> str:
+    """The name of a user, or the number of one unknown here; asked anew every hour, as a directory may be slow."""
     import pwd  # there is none on Windows
     try:
         return pwd.getpwuid(uid).pw_name

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import threading
+import time
+import types
 from collections import namedtuple
 
 import psutil
@@ -107,7 +109,19 @@ def test_the_share_of_memory_is_of_the_whole_machine(machine, options, fake_psut
 
 @linux_only
 def test_a_user_without_a_name_is_shown_by_number():
-    assert smon_agent.user_name(3987654321) == "3987654321"
+    assert smon_agent.user_name(3987654321, 0) == "3987654321"
+
+
+@linux_only
+def test_the_name_of_a_user_is_asked_for_once_an_hour(machine, options, monkeypatch):
+    asked = []
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: asked.append(uid) or types.SimpleNamespace(pw_name="somebody"))
+    for hour in (1000, 1001):
+        monkeypatch.setattr(smon_agent, "REFRESH_SECONDS", time.monotonic() / (hour + 0.5))
+        for _ in range(3):
+            rows = smon_agent.collect_processes(machine, options, {})
+            assert {row["username"] for row in rows} == {"somebody"}
+    assert asked.count(os.getuid()) == 2
 
 
 def test_a_process_name_with_brackets_and_blanks_is_read_right():
