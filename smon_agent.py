@@ -462,42 +462,51 @@ Seen = namedtuple("Seen", "pid started cpu_seconds rss name state", defaults=(b"
 Collector = namedtuple("Collector", "name place option collect")
 
 
-class Worker(threading.Thread):
-    """Makes calls one after the other for Deadlines, and ends with the first one that is late."""
+class Worker:
+    """A thread that makes calls one after the other for Deadlines, and ends with the first one that is late."""
 
     def __init__(self) -> None:
-        super().__init__(name="worker", daemon=True)
         self._lists: queue.SimpleQueue = queue.SimpleQueue()
         self._ended: queue.SimpleQueue = queue.SimpleQueue()
-        self.is_late, self.at, self._began = False, "", 0.0
-        self.start()
+        self._turning = threading.Lock()
+        self.late, self._at, self._began = "", "", 0.0  # names of calls; "" for none
+        self.thread = threading.Thread(target=self._work, name="worker", daemon=True)
+        self.thread.start()
 
-    def run(self) -> None:
-        """In the thread itself."""
-        while not self.is_late:
-            calls, outcomes = self._lists.get()
-            for self.at, function, *arguments in calls:
-                self._began = time.monotonic()
-                try:
-                    outcomes[self.at] = function(*arguments), None
-                except Exception as error:  # handed over to the caller, who reports it
-                    outcomes[self.at] = None, error
-                if self.is_late:
-                    break
+    def _work(self) -> None:
+        while self._go_through(*self._lists.get()):
             self._ended.put(None)
 
-    def make(self, calls: list, seconds: float) -> dict:
-        """{name: (result, error)} of the calls up to the one, named by `at`, that takes longer than so many seconds."""
-        outcomes: dict = {}
-        self.at, self._began = calls[0][0], time.monotonic()
-        self._lists.put((calls, outcomes))
-        while not self.is_late:
+    def _go_through(self, calls: list, outcomes: dict, until: float) -> bool:
+        for name, function, *arguments in calls:
+            if time.monotonic() >= until or not self._turn_to(name):
+                break
             try:
-                self._ended.get(timeout=max(0.0, self._began + seconds - time.monotonic()))
+                outcomes[name] = function(*arguments), None
+            except Exception as error:  # handed over to the caller, who reports it
+                outcomes[name] = None, error
+            self._turn_to("")
+        return self._turn_to("")
+
+    def _turn_to(self, name: str) -> bool:
+        """Leave one call for the next; False when it was given up: then another thread goes on."""
+        with self._turning:
+            self._at, self._began = name, time.monotonic()
+            return not self.late
+
+    def make(self, calls: list, seconds: float, until: float) -> dict:
+        """{name: (result, error)} of the calls before `until`, and before one, `late`, that took too many seconds."""
+        outcomes: dict = {}
+        self._turn_to(calls[0][0])
+        self._lists.put((calls, outcomes, until))
+        while not self.late:
+            try:
+                self._ended.get(timeout=max(0.01, self._began + seconds - time.monotonic()))
                 break
             except queue.Empty:
-                self.is_late = time.monotonic() - self._began >= seconds
-        return dict(outcomes)
+                with self._turning:
+                    self.late = self._at if time.monotonic() - self._began >= seconds else ""
+        return outcomes
 
 
 class Deadlines:
@@ -508,16 +517,19 @@ class Deadlines:
         self._stuck: dict = {}
 
     def each(self, calls: list, seconds: float, until: float = math.inf) -> list:
-        """[(result, error)] of calls (name, function, arguments...), each within so many seconds and all until then:
-        handed over together, because a change of threads costs more than most of them."""
-        self._stuck = {name: stuck for name, stuck in self._stuck.items() if stuck[0].is_alive()}
+        """[(result, error)] of calls (name, function, arguments...), each within so many seconds, none begun after
+        `until`. They are handed over together, because a change of threads costs more than most of them."""
+        self._stuck = {name: stuck for name, stuck in self._stuck.items() if stuck[0].thread.is_alive()}
         done = {name: (None, TimeoutError(f"stuck since {since}")) for name, (_, since) in self._stuck.items()}
         while (rest := [call for call in calls if call[0] not in done]) and time.monotonic() < until:
-            worker = self._worker = self._worker or Worker()
-            done.update(worker.make(rest, seconds))
-            if worker.is_late:
-                done[worker.at] = None, TimeoutError(f"no answer within {seconds:g} seconds")
-                self._stuck[worker.at] = worker, iso(utc_now() - datetime.timedelta(seconds=seconds))
+            try:
+                worker = self._worker = self._worker or Worker()
+            except RuntimeError as error:  # there are too many threads
+                return [done.get(call[0], (None, error)) for call in calls]
+            done.update(worker.make(rest, seconds, until))
+            if worker.late:
+                done[worker.late] = None, TimeoutError(f"no answer within {seconds:g} seconds")
+                self._stuck[worker.late] = worker, iso(utc_now() - datetime.timedelta(seconds=seconds))
                 self._worker = None
         return [done.get(call[0], (None, TimeoutError("not looked at, the others took too long"))) for call in calls]
 
@@ -529,11 +541,9 @@ class Machine:
         self.cpu_times = psutil.cpu_times()
         self.quota_use: tuple | None = None
         self.processes: dict = {}
-        self.stat_files = StatFiles()
-        self.processes_at = 0.0
-        self.memory_total = 0
+        self.stat_files, self.systemd = StatFiles(), Systemd()
+        self.processes_at, self.memory_total = 0.0, 0
         self.network, self.disk_io = Rates(), Rates()
-        self.systemd = Systemd()
         self.deadlines, self.mount_deadlines = Deadlines(), Deadlines()
         self.source = {"cpu": "host", "memory": "host"}
         self.required = {"cpu_percent": 0.0, "memory_percent": 0.0}  # a hub refuses a sample without these two
@@ -551,7 +561,7 @@ class Machine:
         calls = [(row.name, row.collect, self, options, errors) for row in rows]
         for row, (found, error) in zip(rows, self.deadlines.each(calls, COLLECTOR_SECONDS)):
             if error:  # one subject must not cost the sample
-                errors[row.name] = reason(error)
+                errors = {row.name: reason(error), **errors}  # before those of single disks, should they be too many
                 log.debug("Collecting %s failed: %s", row.name, reason(error))
             elif isinstance(found, dict):
                 sample[row.place].update(found)
@@ -601,11 +611,6 @@ def collect_cpu(machine: Machine, options, errors: dict) -> dict:
     if not cores:
         return {"cpu_percent": busy_percent(before, machine.cpu_times), "cpu_count": count}
     return {"cpu_percent": quota_percent(last, machine.quota_use, cores), "cpu_count": min(count, math.ceil(cores))}
-
-
-def summed(cores: list):
-    """The times of all cores as one."""
-    return type(cores[0])(*map(sum, zip(*cores)))
 
 
 def busy_percent(before, after) -> float:
@@ -782,6 +787,7 @@ def disks_among(names: tuple) -> list:
 def collect_processes(machine: Machine, options, errors: dict) -> list:
     """The top processes by CPU since the last cycle and by memory: a cheap look at all, a full one at the chosen."""
     now = time.monotonic()
+    user_name.cache_clear()
     scan, facts = process_source(machine)
     before, elapsed = machine.processes, now - machine.processes_at
     machine.processes, machine.processes_at = {row.pid: row for row in scan()}, now
@@ -862,8 +868,7 @@ def facts_linux(seen: Seen) -> tuple | None:
     """(name, state, effective user as ps shows it) of a process that was seen; None when it ended meanwhile."""
     folder = f"/proc/{seen.pid}"
     try:
-        user = user_name(os.stat(folder).st_uid, time.monotonic() // REFRESH_SECONDS)
-        return full_name(seen.name, folder), STATES.get(seen.state, "unknown"), user
+        return full_name(seen.name, folder), STATES.get(seen.state, "unknown"), user_name(os.stat(folder).st_uid)
     except (FileNotFoundError, ProcessLookupError):
         return None
     except OSError:  # hidden from this user
@@ -880,8 +885,8 @@ def full_name(name: bytes, folder: str) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def user_name(uid: int, hour: float) -> str:
-    """The name of a user, or the number of one unknown here; asked anew every hour, as a directory may be slow."""
+def user_name(uid: int) -> str:
+    """The name of a user, or the number of one that this system does not know; a directory may be slow to ask."""
     import pwd  # there is none on Windows
     try:
         return pwd.getpwuid(uid).pw_name
@@ -976,9 +981,9 @@ class Live:
 
     def _cpu(self, *_) -> dict:
         cores, self._cores = self._cores, psutil.cpu_times(percpu=True)
-        return {"cpu_percent": busy_percent(summed(cores), summed(self._cores)),
-                "cpu_per_core": [busy_percent(*pair) for pair in zip(cores, self._cores)],
-                "cpu_freq_mhz": self._frequency_mhz()}
+        whole = [type(each[0])(*map(sum, zip(*each))) for each in (cores, self._cores)]
+        return {"cpu_percent": busy_percent(*whole), "cpu_freq_mhz": self._frequency_mhz(),
+                "cpu_per_core": [busy_percent(*pair) for pair in zip(cores, self._cores)]}
 
     def _frequency_mhz(self) -> float | None:
         kilohertz = read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", "").strip()
@@ -1285,8 +1290,7 @@ class Spool:
         self._unread: set = set()  # names that the disk does not give now; the next sample lets them be tried again
         self._complaint: int | None = None
         self._lost: deque = deque()  # names of sent samples that a hub has lost, as long as there is no room for them
-        self._refilled_at = -math.inf
-        self._max_count, self._max_bytes = 1, 0
+        self._refilled_at, self._max_count, self._max_bytes = -math.inf, 1, 0
         self.dropped = self.rejected = 0
         self._sequence = self._last_number(found)
 
@@ -1728,8 +1732,7 @@ class Hub:
         self._lock = threading.Lock()
         self.doors: list = []      # best first
         self._home: Door | None = None
-        self._home_at = math.inf
-        self._ended = False
+        self._home_at, self._ended = math.inf, False
         self.bulk = Connection()   # samples
         self.quick = Connection()  # live samples and pings
         self.is_ours = False       # it told its time, so it knows gzip and batches; the seed's does not
@@ -1986,8 +1989,7 @@ class Sender:
         self.wake = threading.Event()
         self._knows_batch = True
         self._config_pending = False
-        self._failures = 0
-        self._not_before = -math.inf
+        self._failures, self._not_before = 0, -math.inf
         self._said = ("", -math.inf)
 
     def _heed(self, answer: dict, alone: bool) -> None:
@@ -2130,12 +2132,10 @@ class Agent:
         interval = config.now.collection_interval_minutes * MINUTE
         self._schedule = Schedule(interval, interval * start_share(config.now.server_id or socket.gethostname()))
         self._ticks: deque = deque(maxlen=LIVE_KEPT)
-        self._beat_wake = threading.Event()
-        self._live_wake = threading.Event()
-        self._live_refused = ""
+        self._beat_wake, self._live_wake = threading.Event(), threading.Event()
+        self._live_refused, self._cycles = "", 0
         self._applied: types.SimpleNamespace | None = None
         self._applying = threading.Lock()  # the cycle applies what the file says, the sender what the hub says
-        self._cycles = 0
         self.apply()
 
     def apply(self) -> None:

@@ -62,9 +62,9 @@ def test_no_more_files_stay_open_than_half_of_what_is_allowed(monkeypatch):
     assert len(files.scan()) > 3
     files.scan()
     assert len(os.listdir("/proc/self/fd")) == before + 3
-    for handle, _, _ in files._known.values():
-        if handle >= 0:
-            os.close(handle)
+    for kept, _, _ in files._known.values():
+        if kept >= 0:
+            os.close(kept)
 
 
 def test_a_number_that_another_process_got_shows_that_one(child):
