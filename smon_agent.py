@@ -499,7 +499,7 @@ class Worker:
         outcomes: dict = {}
         self._turn_to(calls[0][0])
         self._lists.put((calls, outcomes, until))
-        while not self.late:
+        while not self.late and (self._at or self.thread.is_alive()):
             try:
                 self._ended.get(timeout=max(0.01, self._began + seconds - time.monotonic()))
                 break
@@ -523,14 +523,14 @@ class Deadlines:
         done = {name: (None, TimeoutError(f"stuck since {since}")) for name, (_, since) in self._stuck.items()}
         while (rest := [call for call in calls if call[0] not in done]) and time.monotonic() < until:
             try:
-                worker = self._worker = self._worker or Worker()
+                worker, self._worker = self._worker or Worker(), None
             except RuntimeError as error:  # there are too many threads
                 return [done.get(call[0], (None, error)) for call in calls]
             done.update(worker.make(rest, seconds, until))
             if worker.late:
                 done[worker.late] = None, TimeoutError(f"no answer within {seconds:g} seconds")
                 self._stuck[worker.late] = worker, iso(utc_now() - datetime.timedelta(seconds=seconds))
-                self._worker = None
+            self._worker = worker if worker.thread.is_alive() and not worker.late else None
         return [done.get(call[0], (None, TimeoutError("not looked at, the others took too long"))) for call in calls]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 
@@ -28,6 +29,20 @@ class Interrupted(tuple):
 
     def __iter__(self):
         time.sleep(0.5)
+        return tuple.__iter__(self)
+
+
+class Unreadable(tuple):
+    """A call that ends so many workers before it is made, as a lack of memory can."""
+
+    def ending(self, workers):
+        self.left = [None] * workers
+        return self
+
+    def __iter__(self):
+        if self.left:
+            self.left.pop()
+            raise MemoryError
         return tuple.__iter__(self)
 
 
@@ -147,3 +162,28 @@ def test_without_another_thread_what_was_made_is_kept(deadlines, gate, monkeypat
     outcomes = said(deadlines.each([call("a", 1), ("b", gate.wait), call("c", 3)], 0.3))
     assert outcomes == [1, "no answer within 0.3 seconds", "can't start new thread"]
     assert said(smon_agent.Deadlines().each([call("a")], 5)) == ["can't start new thread"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_worker_that_dies_costs_one_call_at_most(deadlines):
+    calls = [call("a", 1), Unreadable(call("b", 2)).ending(1), call("c", 3)]
+    assert said(deadlines.each(calls, 5)) == [1, 2, 3]
+    calls[1].ending(99)
+    assert said(deadlines.each(calls, 0.3)) == [1, "no answer within 0.3 seconds", 3]
+    calls[1].ending(0)
+    assert said(deadlines.each(calls, 5)) == [1, 2, 3]
+    made = []
+    calls = [("a", lambda: made.append("a") or sys.exit()), call("b", 2)]
+    assert said(deadlines.each(calls, 0.3)) == ["no answer within 0.3 seconds", 2] and made == ["a"]
+
+
+def test_a_caller_that_fails_does_not_take_up_what_is_under_way(deadlines, gate, monkeypatch):
+    def failing(**_):
+        raise MemoryError
+    monkeypatch.setattr(smon_agent.Worker, "_began", property(lambda self: failing(), lambda *_: None), raising=False)
+    with pytest.raises(MemoryError):
+        deadlines.each([("a", gate.wait)], 5)
+    monkeypatch.undo()
+    gate.set()
+    made = []
+    assert said(deadlines.each([("b", lambda: time.sleep(0.2) or made.append("b"))], 5)) == [None] and made == ["b"]
