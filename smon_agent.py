@@ -317,7 +317,8 @@ class Config:
                 return
             try:
                 given = self._given()
-                if lost := self._unsaved or self._lost_identity(given):
+                lost = self._unsaved or self._lost_identity(given)
+                if lost:
                     self.learn(lost)
                     self._unsaved = {}
                 else:
@@ -521,7 +522,7 @@ class Deadlines:
         `until`. They are handed over together, because a change of threads costs more than most of them."""
         self._stuck = {name: stuck for name, stuck in self._stuck.items() if stuck[0].thread.is_alive()}
         done = {name: (None, TimeoutError(f"stuck since {since}")) for name, (_, since) in self._stuck.items()}
-        while (rest := [call for call in calls if call[0] not in done]) and time.monotonic() < until:
+        for rest in iter(lambda: [call for call in calls if call[0] not in done and time.monotonic() < until], []):
             try:
                 worker, self._worker = self._worker or Worker(), None
             except RuntimeError as error:  # there are too many threads
@@ -636,9 +637,9 @@ def cgroup_cpu() -> tuple:
             quota, period = read_text(f"{CGROUP}/cpu.max").split()
             used = re.search(r"usage_usec (\d+)", read_text(f"{CGROUP}/cpu.stat"))
             return (None, None) if quota == "max" or not used else (int(quota) / int(period), int(used[1]) / 1e6)
-        if (limit := int(read_text(f"{CGROUP}/cpu/cpu.cfs_quota_us"))) > 0:
-            period, spent = read_text(f"{CGROUP}/cpu/cpu.cfs_period_us"), read_text(f"{CGROUP}/cpuacct/cpuacct.usage")
-            return limit / int(period), int(spent) / 1e9
+        quota, period = read_text(f"{CGROUP}/cpu/cpu.cfs_quota_us"), read_text(f"{CGROUP}/cpu/cpu.cfs_period_us")
+        if int(quota) > 0:
+            return int(quota) / int(period), int(read_text(f"{CGROUP}/cpuacct/cpuacct.usage")) / 1e9
     except (OSError, ValueError, ZeroDivisionError):
         return None, None  # the host itself, or a system without control groups
     return None, None
@@ -795,7 +796,8 @@ def collect_processes(machine: Machine, options, errors: dict) -> list:
     chosen = pick(machine.processes.values(), cpu, options.top_processes_count)
     chosen.sort(key=lambda row: (-cpu[row.pid], -row.rss))
     memory = machine.memory_total or psutil.virtual_memory().total
-    return [process_row(seen, cpu[seen.pid], memory, *known) for seen in chosen if (known := facts(seen))]
+    described = ((seen, facts(seen)) for seen in chosen)
+    return [process_row(seen, cpu[seen.pid], memory, *known) for seen, known in described if known]
 
 
 def cpu_share(row: Seen, before: dict, elapsed: float) -> float:
@@ -952,8 +954,7 @@ class Live:
     """The light samples of live mode: a few reads of /proc, no fork, no walk over processes."""
 
     def __init__(self) -> None:
-        self._machine = Machine()
-        self._cores = psutil.cpu_times(percpu=True)
+        self._machine, self._cores = Machine(), psutil.cpu_times(percpu=True)
         self._frequency: tuple = (None, -math.inf)
         self._failed: set = set()
         self._counts_cost = 0.0
@@ -1736,8 +1737,7 @@ class Hub:
         self.bulk = Connection()   # samples
         self.quick = Connection()  # live samples and pings
         self.is_ours = False       # it told its time, so it knows gzip and batches; the seed's does not
-        self.quiet_until = self.contact_at = -math.inf
-        self.skew_seconds = 0.0
+        self.quiet_until, self.contact_at, self.skew_seconds = -math.inf, -math.inf, 0.0
 
     def follow(self, options: types.SimpleNamespace) -> None:
         """Use these options from the next request on."""
@@ -1838,7 +1838,8 @@ class Hub:
 
 def register(hub: Hub, config: Config) -> None:
     """Get an id and a key from the hub and keep them; HubError when it gives none."""
-    if obstacle := config.can_learn():
+    obstacle = config.can_learn()
+    if obstacle:
         raise HubError(f"Not registered, because the key could not be kept: {obstacle}")
     options = config.now
     body = {"hostname": clean(socket.gethostname(), 255), "ip_address": hub.reach(hub.bulk.socket_to).getsockname()[0],
@@ -1987,8 +1988,7 @@ class Sender:
         self._config, self._spool, self._stop = config, spool, stop
         self.hub = Hub(config, self._heed)
         self.wake = threading.Event()
-        self._knows_batch = True
-        self._config_pending = False
+        self._knows_batch, self._config_pending = True, False
         self._failures, self._not_before = 0, -math.inf
         self._said = ("", -math.inf)
 
@@ -2127,8 +2127,7 @@ class Agent:
         self.stop = threading.Event()
         self.spool = Spool(config.state_folder)
         self.sender = Sender(config, self.spool, self.stop)
-        self.machine = Machine()
-        self._boot_id = boot_id()
+        self.machine, self._boot_id = Machine(), boot_id()
         interval = config.now.collection_interval_minutes * MINUTE
         self._schedule = Schedule(interval, interval * start_share(config.now.server_id or socket.gethostname()))
         self._ticks: deque = deque(maxlen=LIVE_KEPT)
@@ -2300,7 +2299,8 @@ class Agent:
 def main(arguments: list | None = None) -> int:
     """Do what the command line says; the exit code."""
     given = parser().parse_args(arguments)
-    if problem := missing_parts():
+    problem = missing_parts()
+    if problem:
         print(problem, file=sys.stderr)
         return UNUSABLE
     os.umask(0o077)
