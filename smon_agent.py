@@ -51,7 +51,7 @@ else:  # http.client takes ssl along when it can: 4 MiB that a plain http addres
     del sys.modules["ssl"]
 
 VERSION = "1.0.0"
-DONE, FAILED, UNUSABLE, BUFFERED, TAKEN = 0, 1, 2, 3, 4  # exit codes; docs/agent.md explains them
+DONE, FAILED, UNUSABLE, BUFFERED, TAKEN, INTERRUPTED = 0, 1, 2, 3, 4, 130  # exit codes; docs/agent.md explains them
 
 log = logging.getLogger("smon.agent")
 MINUTE = float(os.environ.get("SMON_MINUTE_SECONDS") or 60)  # other than 60 under the project's own tests alone
@@ -289,7 +289,7 @@ class Config:
     def __init__(self, path: str) -> None:
         self.path = os.path.realpath(path)
         self._lock = threading.RLock()
-        self._unsaved: dict = {}
+        self.unsaved: dict = {}
         self._complaint, self._taken_up = "", ""
         self.now = in_force({})
         given = read_object(self.path)
@@ -299,7 +299,7 @@ class Config:
         self.unknown_keys = sorted(set(given) - set(BY_KEY))
 
     def _load(self, given: dict) -> None:
-        self.now = in_force(dict(given, **self._learned(given), **self._unsaved))
+        self.now = in_force({**given, **self._learned(given), **self.unsaved})
 
     def _given(self) -> dict:
         given = read_object(self.path)
@@ -313,16 +313,15 @@ class Config:
         """Take up what changed on disk; a broken file is one log line and changes nothing."""
         with self._lock:
             found = read_text(self.path, "") + (read_text(self._identity_path, "") if self._state_dir else "")
-            if found == self._taken_up and not (self._unsaved or self._complaint):
+            if found == self._taken_up and not (self.unsaved or self._complaint):
                 return
             try:
                 given = self._given()
-                lost = self._unsaved or self._lost_identity(given)
+                lost = self._lost_identity(given)  # also what could not be saved yet
                 if lost:
                     self.learn(lost)
-                    self._unsaved = {}
-                else:
-                    self._load(given)
+                self.unsaved = {}
+                self._load(self._given())
                 self._complaint, self._taken_up = "", found
             except (ConfigError, OSError) as error:
                 if str(error) != self._complaint:
@@ -330,12 +329,12 @@ class Config:
                 self._complaint = str(error)
 
     def _lost_identity(self, given: dict) -> dict:
-        """Id and key, when the file was written anew without them for the same hub: they are put back."""
-        after = in_force(dict(given, **self._learned(given)))
-        moved = set(addresses(self.now)).isdisjoint(addresses(after))
-        if moved or after.api_key or not self.now.api_key:
+        """What the file lost of id and keys when it was written anew for the same hub: they are put back."""
+        before, after = self.now, in_force({**given, **self._learned(given)})
+        moved = {url.rstrip("/") for url in addresses(before)}.isdisjoint(url.rstrip("/") for url in addresses(after))
+        if moved or any(getattr(after, key) not in ("", getattr(before, key)) for key in IDENTITY):
             return {}
-        return {key: getattr(self.now, key) for key in IDENTITY}
+        return {key: getattr(before, key) for key in IDENTITY if getattr(before, key) != getattr(after, key)}
 
     def learn(self, changes: dict) -> None:
         """Keep option values over restarts; ConfigError or OSError when that is not possible, then nothing changed."""
@@ -348,6 +347,7 @@ class Config:
             else:
                 target, content = self.path, dict(given, **changes)
             os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+            remove(f"{target}.tmp")  # of whoever left it, with a mode of its own
             write_atomic(target, json.dumps(content, indent=2).encode() + b"\n")
             restrict_to_owner(target)
             self._existed = True
@@ -360,17 +360,8 @@ class Config:
                 self.learn(changes)
             except (ConfigError, OSError) as error:
                 log.error("The key can not be saved yet, a restart would register again: %s", error)
-                self._unsaved = dict(changes)
+                self.unsaved = dict(changes)
                 vars(self.now).update(changes)
-
-    def can_learn(self) -> str:
-        """Why nothing can be saved, or an empty text."""
-        folder = self.state_folder
-        try:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-        except OSError as error:
-            return f"{folder} can not be made: {reason(error)}"
-        return "" if os.access(folder, os.W_OK) else f"{folder} is not writable."
 
     @property
     def state_folder(self) -> str:
@@ -386,9 +377,8 @@ class Config:
         return {key: pair for key, pair in content.items() if isinstance(pair, list) and len(pair) == 2}
 
     def _learned(self, given: dict) -> dict:
-        if not given.get("state_dir"):
-            return {}
-        return {key: value for key, (value, over) in self._identity().items() if given.get(key) == over}
+        pairs = self._identity().items() if given.get("state_dir") else ()
+        return {key: value for key, (value, over) in pairs if given.get(key) == over}
 
 
 class LogFile(logging.Handler):
@@ -412,6 +402,8 @@ class LogFile(logging.Handler):
             return
         line = self.format(record).encode("utf-8", "replace") + b"\n"
         try:
+            if not self._file:
+                os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
             file = self._file or open(self.path, "ab", buffering=0, opener=_private)
             if file.tell() + len(line) > self.max_bytes:
                 file.close()
@@ -605,13 +597,17 @@ def read_bytes(path: str) -> bytes:
 def collect_cpu(machine: Machine, options, errors: dict) -> dict:
     """Busy share of all cores since the last cycle; under a CPU quota, of the quota."""
     before, machine.cpu_times = machine.cpu_times, psutil.cpu_times()
-    cores, use = cgroup_cpu()
-    last, machine.quota_use = machine.quota_use, (use, time.monotonic())
+    percent, cores = used_percent(machine, before, machine.cpu_times)
     machine.source["cpu"] = "cgroup" if cores else "host"
     count = psutil.cpu_count() or 1
-    if not cores:
-        return {"cpu_percent": busy_percent(before, machine.cpu_times), "cpu_count": count}
-    return {"cpu_percent": quota_percent(last, machine.quota_use, cores), "cpu_count": min(count, math.ceil(cores))}
+    return {"cpu_percent": percent, "cpu_count": min(count, math.ceil(cores)) if cores else count}
+
+
+def used_percent(machine: Machine, before, after) -> tuple:
+    """(percent, cores) of the quota where there is one, else (percent, None) of all cores between two readings."""
+    cores, use = cgroup_cpu()
+    last, machine.quota_use = machine.quota_use, (use, time.monotonic())
+    return (quota_percent(last, machine.quota_use, cores) if cores else busy_percent(before, after)), cores
 
 
 def busy_percent(before, after) -> float:
@@ -715,8 +711,9 @@ def collect_disks(machine: Machine, options, errors: dict) -> dict:
     """Every local file system once, and the listed others; one that does not answer is said and left out."""
     rows, until = [], time.monotonic() + MOUNTS_SECONDS
     table = read_text(MOUNTS, str(until))  # where there is none, nothing is known to be still the same
-    parts = mounts(table, tuple(options.include_mounts), tuple(options.skip_mounts))
+    parts, missing = mounts(table, tuple(options.include_mounts), tuple(options.skip_mounts))
     calls = [(f"{part.device} on {part.mountpoint}", disk_row, part) for part in parts]
+    errors.update((f"disk {clean(path)}", "It is not mounted.") for path in missing)
     for part, (row, error) in zip(parts, machine.mount_deadlines.each(calls, MOUNT_SECONDS, until)):
         if error:
             errors[f"disk {clean(part.mountpoint)}"] = reason(error)
@@ -726,18 +723,19 @@ def collect_disks(machine: Machine, options, errors: dict) -> dict:
 
 
 @functools.lru_cache(maxsize=1)
-def mounts(table: str, included: tuple, skipped: tuple) -> list:
-    """The partitions in the kernel's table: each device at its shortest mount point, because bind mounts repeat it."""
+def mounts(table: str, included: tuple, skipped: tuple) -> tuple:
+    """(partitions, each device at its shortest mount point as bind mounts repeat it; listed mounts that are missing)"""
     found = [part for part in psutil.disk_partitions(all=False)
              if part.fstype.lower() not in SKIPPED_FILE_SYSTEMS and "cdrom" not in part.opts]
-    wanted = {os.path.abspath(os.sep), *included} - {part.mountpoint for part in found}
+    wanted = {os.path.abspath(os.sep), *map(os.path.normpath, included)} - {part.mountpoint for part in found}
     if wanted:  # the root of a container is no device; network mounts are taken when listed
         found += [part for part in psutil.disk_partitions(all=True) if part.mountpoint in wanted]
     once: dict = {}
     for part in sorted(found, key=lambda part: len(part.mountpoint)):
-        if not any(fnmatch.fnmatchcase(part.mountpoint, pattern) for pattern in skipped):
-            once.setdefault(part.device if part.device.startswith("/dev/") else part.mountpoint, part)
-    return list(once.values())
+        once.setdefault(part.device if part.device.startswith("/dev/") else part.mountpoint, part)
+    missing = wanted - {os.path.abspath(os.sep), *(part.mountpoint for part in found)}
+    return [part for part in once.values()
+            if not any(fnmatch.fnmatchcase(part.mountpoint, pattern) for pattern in skipped)], sorted(missing)
 
 
 def disk_row(part) -> dict | None:
@@ -961,7 +959,7 @@ class Live:
         self._links: tuple = (0, -math.inf)
         self._subjects = (  # what it is called, who finds it, and what of that a live sample shows
             ("cpu", self._cpu, ("cpu_percent", "cpu_per_core", "cpu_freq_mhz")),
-            ("memory", self._memory, ("memory_percent", "memory_used", "memory_available")),
+            ("memory", collect_memory, ("memory_percent", "memory_used", "memory_available")),
             ("swap", collect_swap, ("swap_percent", "swap_used")),
             ("network", collect_network, ("network_rate",)),
             ("disks", collect_disk_io, ("disk_io_rate",)),
@@ -983,7 +981,7 @@ class Live:
     def _cpu(self, *_) -> dict:
         cores, self._cores = self._cores, psutil.cpu_times(percpu=True)
         whole = [type(each[0])(*map(sum, zip(*each))) for each in (cores, self._cores)]
-        return {"cpu_percent": busy_percent(*whole), "cpu_freq_mhz": self._frequency_mhz(),
+        return {"cpu_percent": used_percent(self._machine, *whole)[0], "cpu_freq_mhz": self._frequency_mhz(),
                 "cpu_per_core": [busy_percent(*pair) for pair in zip(cores, self._cores)]}
 
     def _frequency_mhz(self) -> float | None:
@@ -997,11 +995,6 @@ class Live:
                 frequency = None  # the system does not tell
             self._frequency = (round(frequency.current) if frequency else None, time.monotonic())
         return self._frequency[0]
-
-    @staticmethod
-    def _memory(*_) -> dict:
-        memory = psutil.virtual_memory()
-        return {"memory_percent": memory.percent, "memory_used": memory.used, "memory_available": memory.available}
 
     def _counts(self, *_) -> dict:
         if os.path.exists("/proc/loadavg"):
@@ -1249,6 +1242,7 @@ SERVICE_SOURCES = (  # the first one present is asked
 
 # ------------------------------------------------------------------------------------------------------------ spool
 
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")  # how a time begins
 SPOOLED = re.compile(r"(?P<sequence>\d{12})-(?P<taken>\d{8}T\d{9})\.json\.gz")
 HELD_MAX = 20                      # samples kept in memory while the disk takes none
 REJECTED_MAX = 20
@@ -1429,7 +1423,7 @@ class Spool:
             size = sum(self._sent.values())
             for name in sorted(self._sent):
                 if name[13:31] > oldest and size <= SENT_BYTES:
-                    break
+                    continue  # one of a clock that was ahead may stand before older ones
                 size -= self._sent.pop(name)
                 remove(self._path("sent", name))
 
@@ -1446,11 +1440,8 @@ class Spool:
             self._top_up()
 
     def refill(self, newest_at: str | None) -> bool:
-        """Queue again what a hub has lost that was restored: everything sent that is newer than its newest.
-
-        Oldest first, and only as fast as the spool has room, so that nothing has to be dropped for it. At most once an
-        hour, so that a hub that counts differently is not sent the same for ever.
-        """
+        """Queue again what a hub that was restored has lost: everything sent that is newer than its newest, as fast as
+        the spool has room. At most once an hour: a hub that counts differently is not sent the same for ever."""
         newest = taken_text(newest_at or "")
         with self._lock:
             if not self._sent or time.monotonic() - self._refilled_at < 60 * MINUTE:
@@ -1487,10 +1478,7 @@ class Spool:
 
 
 def export_spool(config: Config, target: str) -> int:
-    """Pack what waits into one signed file for a hub that this machine can not reach; returns how many samples.
-
-    docs/agent.md describes it. The spool stays: importing twice stores nothing twice, and a lost stick loses nothing.
-    """
+    """Pack what waits into one signed file, as docs/agent.md describes it; how many samples. The spool stays."""
     import hashlib  # takes libcrypto along, 3 MiB that only an export needs
     import hmac
     options = config.now
@@ -1577,11 +1565,11 @@ class TlsConnection(http.client.HTTPConnection):
 
 
 @functools.lru_cache(maxsize=1)  # 25 ms and a megabyte each time
-def tls_context(verified: bool, ca_file: str | None, client_cert: str | None, client_key: str | None):
-    """What the options say about certificates; `ssl` is imported for https addresses only."""
+def tls_context(verified: bool, ca_file: str | None, client_cert: str | None, client_key: str | None, written: tuple):
+    """What the options say about certificates, anew when a file was `written`; `ssl` is imported for https only."""
     import ssl  # 4 MiB
     context = ssl.create_default_context(cafile=ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)  # a system may ask for more
     if not verified:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -1606,11 +1594,18 @@ class Door:
     """The way to one address of the hub: direct, to a proxy, or through its tunnel."""
 
     def __init__(self, address: str, options: types.SimpleNamespace, file) -> None:
-        self.address, self._url = address, urlsplit(address)
-        self._proxy = proxy_address(options.proxy, self._url)
+        self.address, self._url, self._option = address, urlsplit(address), options.proxy
         paths = (getattr(options, key) for key in ("ca_file", "client_cert", "client_key"))
         self._certificates = (options.verify_ssl, *(file(path) if path else None for path in paths))
-        self.headers = self._login() if self._url.scheme == "http" else {}  # a tunnel is told when it is opened
+
+    @property
+    def _proxy(self):
+        return proxy_address(self._option, self._url)  # ValueError when the environment names none that can be
+
+    @property
+    def headers(self) -> dict:
+        """What a proxy of plain http wants to know; a tunnel is told when it is opened."""
+        return self._login() if self._url.scheme == "http" else {}
 
     def warn(self) -> None:
         """Say what others can do on this way."""
@@ -1625,16 +1620,18 @@ class Door:
         host, port = (proxy.hostname, proxy.port or 80) if proxy else (str(url.hostname), url.port)
         if url.scheme == "http":
             return http.client.HTTPConnection(host, port, timeout=seconds)
-        made = TlsConnection(host, port, seconds, tls_context(*self._certificates), str(url.hostname))
+        written = tuple(os.stat(path).st_mtime_ns for path in self._certificates[1:] if path)
+        made = TlsConnection(host, port, seconds, tls_context(*self._certificates, written), str(url.hostname))
         if proxy:
             made.set_tunnel(str(url.hostname), url.port or 443, self._login())
         return made
 
     def _login(self) -> dict:
-        if not self._proxy or not self._proxy.username:
+        proxy = self._proxy
+        if not proxy or not proxy.username:
             return {}
         import base64
-        login = unquote(f"{self._proxy.username}:{self._proxy.password or ''}").encode()
+        login = unquote(f"{proxy.username}:{proxy.password or ''}").encode()
         return {"Proxy-Authorization": "Basic " + base64.b64encode(login).decode()}
 
     def target(self, path: str) -> str:
@@ -1699,8 +1696,7 @@ class Connection:
             return self._opened(door, seconds).sock
 
     def cut(self, now: float = math.inf) -> None:
-        """End a request that takes longer than it may, from another thread: each single read is in time, as hubs can
-        send a byte a second, but not the whole."""
+        """End a request that takes longer than it may, from another thread: a hub can send a byte a second."""
         used = self._answering or getattr(self._http, "sock", None)
         if now >= self._late_at and used is not None:
             self._late_at = -math.inf
@@ -1838,12 +1834,13 @@ class Hub:
 
 def register(hub: Hub, config: Config) -> None:
     """Get an id and a key from the hub and keep them; HubError when it gives none."""
-    obstacle = config.can_learn()
-    if obstacle:
-        raise HubError(f"Not registered, because the key could not be kept: {obstacle}")
-    options = config.now
-    body = {"hostname": clean(socket.gethostname(), 255), "ip_address": hub.reach(hub.bulk.socket_to).getsockname()[0],
-            "os_info": os_info(), "agent_version": VERSION}
+    options, address = config.now, hub.reach(hub.bulk.socket_to).getsockname()[0]
+    try:
+        config.learn({})
+    except (ConfigError, OSError) as error:
+        raise HubError(f"Not registered, because the key could not be kept: {error}") from error
+    body = {"hostname": clean(socket.gethostname(), 255), "ip_address": address, "os_info": os_info(),
+            "agent_version": VERSION}
     chosen = ("display_name", "group_name", "tags", "registration_token")
     body.update((key, getattr(options, key)) for key in chosen if getattr(options, key))
     answer = hub.call(hub.bulk, "POST", REGISTER, json.dumps(body).encode(), proof="api_key")
@@ -1927,7 +1924,7 @@ class Lock:
         """Hold it from now on; TakenError when another agent does."""
         try:
             lock_file(self._file)
-        except OSError:
+        except (BlockingIOError, PermissionError):
             raise TakenError(f"another agent runs with {self._folder}; it goes on, this one ends.") from None
         self._file.seek(0)
         self.was_clean = not self._file.read(7) == b"running"
@@ -2001,7 +1998,7 @@ class Sender:
         fresh = alone or had == "previous_at"  # else another sample may have been taken since this was written
         if had in answer and fresh and abs(self.hub.skew_seconds) < SKEW_SECONDS:
             newest_at = answer[had]
-            if (newest_at is None or isinstance(newest_at, str)) and self._spool.refill(newest_at):
+            if (newest_at is None or MOMENT.match(str(newest_at))) and self._spool.refill(newest_at):
                 self.wake.set()
         if self.hub.is_ours:
             self._knows_batch = True
@@ -2261,9 +2258,9 @@ class Agent:
             if self.stop.is_set() or not self.config.now.api_key or now < hub.quiet_until:
                 continue
             try:
-                self._send_live()
-                if tried_at == now:
+                if tried_at == now:  # before live samples, which a hub may refuse for itself
                     hub.call(hub.quick, "POST", "/api/ping", b"{}")
+                self._send_live()
             except HubError as error:
                 log.debug("%s", error)  # the sender says it aloud
             if not self.config.now.live_enabled:
@@ -2313,6 +2310,8 @@ def main(arguments: list | None = None) -> int:
     except (ConfigError, OSError) as error:
         print(f"smon_agent: {error}", file=sys.stderr)
         return getattr(error, "status", UNUSABLE)
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def parser() -> argparse.ArgumentParser:
@@ -2415,20 +2414,21 @@ def cut_late(hub: Hub) -> None:
 
 def run_once(config: Config, logs: LogFile, given: argparse.Namespace) -> int:
     """One sample, sent with the configured number of tries."""
-    lock = Lock(config.state_folder).take()
-    agent = Agent(config, lock, logs)
-    cut_late(agent.sender.hub)
-    agent.machine.prime(config.now)
-    agent.collect()
-    pause = 0.0
-    for _ in range(config.now.retry_attempts):
-        time.sleep(pause)
-        if agent.sender.attempt():
-            break
-        pause = agent.sender.pause() or 0.0
-        if pause > ONCE_SECONDS:
-            break
-    lock.release()
+    lock, pause = Lock(config.state_folder).take(), 0.0
+    try:
+        agent = Agent(config, lock, logs)
+        cut_late(agent.sender.hub)
+        agent.machine.prime(config.now)
+        agent.collect()
+        for _ in range(config.now.retry_attempts):
+            time.sleep(pause)
+            if agent.sender.attempt():
+                break
+            pause = agent.sender.pause() or 0.0
+            if pause > ONCE_SECONDS:
+                break
+    finally:
+        lock.release()
     return BUFFERED if len(agent.spool) else FAILED if agent.spool.rejected else DONE
 
 
@@ -2454,7 +2454,7 @@ def enrol(config: Config, logs: LogFile, given: argparse.Namespace) -> int:
         print(f"smon_agent: {error}", file=sys.stderr)
         return FAILED
     print(f"Registered with {hub.doors[0].address} as {config.now.server_id}.")
-    return DONE
+    return FAILED if config.unsaved else DONE
 
 
 def check(config: Config, logs: LogFile, given: argparse.Namespace) -> int:
@@ -2469,25 +2469,25 @@ def check_address(config: Config, address: str) -> int:
     hub = Hub(config, lambda *_: None)
     hub.follow(types.SimpleNamespace(**dict(vars(config.now), dashboard_url=address)))
     cut_late(hub)
+    outcome = FAILED
     try:
         hub.call(hub.bulk, "GET", "/api/ping")
         print(f"Hub: {address} answers.")
         certificate: dict = getattr(hub.reach(hub.bulk.socket_to), "getpeercert", dict)()  # {} when it is not checked
         if certificate:
             print(f"Certificate: valid until {certificate['notAfter']}.")
-        if not config.now.api_key:
-            print("Key: none yet; the first start registers this machine.")
-            return DONE
-        hub.call(hub.bulk, "POST", "/api/ping", b"{}")
+        if config.now.api_key:
+            hub.call(hub.bulk, "POST", "/api/ping", b"{}")
+        print(f"Key: the hub knows this machine as {config.now.server_id}." if config.now.api_key else
+              "Key: none yet; the first start registers this machine.")
+        outcome = DONE
     except HubError as error:
         print(f"Failed: {error}")
-        return FAILED
-    print(f"Key: the hub knows this machine as {config.now.server_id}.")
-    if not hub.is_ours:
-        print("Clock: this hub does not tell its time.")
-        return DONE
-    print(f"Clock: {abs(hub.skew_seconds):.1f} seconds {'ahead of' if hub.skew_seconds > 0 else 'behind'} the hub's.")
-    return DONE if abs(hub.skew_seconds) < SKEW_SECONDS else FAILED
+    way = "ahead of" if hub.skew_seconds > 0 else "behind"
+    if hub.is_ours or outcome == DONE:
+        print(f"Clock: {abs(hub.skew_seconds):.1f} seconds {way} the hub's." if hub.is_ours else
+              "Clock: this hub does not tell its time.")
+    return outcome if abs(hub.skew_seconds) < SKEW_SECONDS else FAILED
 
 
 def export(config: Config, logs: LogFile, given: argparse.Namespace) -> int:

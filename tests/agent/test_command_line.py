@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -12,6 +14,7 @@ import smon_agent
 from tests.agent import fake_hub as hubs
 from tests.agent.fake_hub import SERVER_ID, FakeHub, refusal
 from tests.support import ROOT
+from tests.support.processes import until
 
 AGENT = str(ROOT / "smon_agent.py")
 
@@ -110,6 +113,45 @@ def test_check_names_a_wrong_key_and_a_wrong_clock(config_path, fake_hub):
     fake_hub.stop()
     away = called(config_path, "--check")
     assert (away.returncode, "can not be reached" in away.stdout) == (1, True)
+
+
+def test_check_names_a_wrong_clock_before_there_is_a_key(config_path, fake_hub):
+    fake_hub.clock_ahead_seconds = 3600
+    skewed = called(config_path, "--check")
+    assert skewed.returncode == 1
+    assert [line.split(":")[0] for line in skewed.stdout.splitlines()] == ["Config", "Hub", "Key", "Clock"]
+    fake_hub.next("/api/ping", fake_hub.natural(fake_hub.requests[-1]), refusal(401, "Unauthorized."))
+    config_path.write_text(json.dumps(dict(json.loads(config_path.read_text()), server_id="s", api_key="smk_k")))
+    refused = called(config_path, "--check").stdout.splitlines()
+    assert [line.split(":")[0] for line in refused] == ["Config", "Hub", "Failed", "Clock"]
+
+
+def test_a_key_that_could_not_be_saved_is_no_success(config_path, fake_hub, monkeypatch):
+    write, written = smon_agent.write_atomic, []
+
+    def full(path, data):
+        written.append(path)
+        if len(written) > 1:
+            raise OSError(28, "No space left on device")
+        write(path, data)
+    monkeypatch.setattr(smon_agent, "write_atomic", full)
+    assert smon_agent.main([str(config_path), "--register"]) == 1
+    assert len(fake_hub.calls("/api/register")) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such signal for one process.")
+def test_a_command_that_is_interrupted_ends_without_a_trace(config_path, fake_hub, tmp_path):
+    fake_hub.always("/api/register", hubs.silence)
+    command = subprocess.Popen([sys.executable, AGENT, str(config_path), "--once"], stderr=subprocess.PIPE,
+                               universal_newlines=True)
+    try:
+        until(lambda: fake_hub.calls("/api/register"), "The registration")
+        command.send_signal(signal.SIGINT)
+        said = command.communicate(timeout=20)[1]
+    finally:
+        command.kill()
+    assert command.returncode == 130 and "Traceback" not in said
+    assert (tmp_path / "agent.lock").read_text() == "stopped\n"
 
 
 def test_check_names_keys_that_mean_nothing(config_path):

@@ -110,6 +110,13 @@ def test_a_hub_that_takes_no_live_samples_is_said_once(agent, fake_hub, monkeypa
     assert len(said) == 1 and not agent._ticks
 
 
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_hub_that_takes_no_live_samples_gets_its_heartbeat_all_the_same(start, fake_hub, status):
+    fake_hub.always("/api/metrics/live", refusal(status))
+    start(live_enabled=True, live_interval_seconds=5, minute_seconds=1)
+    until(lambda: fake_hub.calls("/api/metrics/live") and len(fake_hub.calls("/api/ping")) >= 2, "Heartbeats")
+
+
 def test_live_samples_wait_in_memory_and_the_oldest_go(agent):
     agent._ticks.extend(range(100))
     assert list(agent._ticks) == list(range(40, 100))
@@ -174,6 +181,14 @@ def test_a_second_agent_in_the_same_folder_says_so_and_ends(start, fake_hub):
         second = start(*arguments)
         assert second.process.wait(10) == 4
     assert agent.running and agent.log.count("another agent runs with") == 2
+
+
+def test_a_folder_that_can_not_be_locked_is_not_called_taken(tmp_path, monkeypatch):
+    def unable(file):
+        raise OSError(37, "No locks available")
+    monkeypatch.setattr(smon_agent, "lock_file", unable)
+    with pytest.raises(OSError, match="No locks available"):
+        smon_agent.Lock(str(tmp_path)).take()
 
 
 @pytest.mark.parametrize("ended, clean", [("stop", True), ("kill9", False)])

@@ -351,6 +351,44 @@ def test_another_hub_does_not_get_the_key_of_the_first(config):
     assert loaded.now.api_key == ""
 
 
+def test_part_of_the_identity_that_is_missing_is_put_back(config):
+    loaded = config(dict(KNOWN, export_key="sme_1"))
+    assert rewritten(loaded, KNOWN)["export_key"] == "sme_1"
+    assert rewritten(loaded, dict(KNOWN, server_id="", dashboard_url="http://hub:3000/"))["server_id"] == "one"
+    assert "export_key" not in rewritten(loaded, dict(KNOWN, api_key="smk_2"))
+    assert (loaded.now.api_key, loaded.now.export_key) == ("smk_2", "")
+
+
+@pytest.mark.parametrize("state_dir", [{}, {"state_dir": "state"}])
+def test_a_key_that_could_not_be_saved_is_not_for_another_hub(config, state_dir):
+    loaded = config(dict(state_dir, dashboard_url="http://hub:3000"))
+    with open(loaded.path, "w") as file:
+        file.write("half a conf")
+    loaded.learn_identity({"api_key": "smk_1", "server_id": "one"})
+    assert "api_key" not in rewritten(loaded, dict(state_dir, dashboard_url="http://other:3000"))
+    assert (loaded.now.dashboard_url, loaded.now.api_key) == ("http://other:3000", "")
+    assert smon_agent.Config(loaded.path).now.api_key == ""
+
+
+def test_with_a_state_dir_a_key_that_could_not_be_saved_is_saved_later(config):
+    loaded = config({"state_dir": "state"})
+    with open(loaded.path, "w") as file:
+        file.write("half a conf")
+    loaded.learn_identity({"api_key": "smk_1", "server_id": "one"})
+    loaded.reload()
+    rewritten(loaded, {"state_dir": "state", "top_processes_count": 5})
+    for known in (loaded, smon_agent.Config(loaded.path)):
+        assert (known.now.api_key, known.now.server_id, known.now.top_processes_count) == ("smk_1", "one", 5)
+
+
+def test_a_file_left_behind_does_not_make_the_key_readable_by_all(config, tmp_path):
+    loaded = config({})
+    (tmp_path / "config.json.tmp").write_text("")
+    (tmp_path / "config.json.tmp").chmod(0o644)
+    loaded.learn({"api_key": "smk_1"})
+    assert stat.S_IMODE(os.stat(loaded.path).st_mode) == 0o600
+
+
 def test_a_file_that_is_gone_changes_nothing(config):
     loaded = config(KNOWN)
     os.remove(loaded.path)
@@ -394,3 +432,11 @@ def test_a_full_disk_under_the_log_is_survived():
     logger.warning("one")
     logger.warning("two")
     assert logger.handlers[0]._file is None
+
+
+def test_the_folder_of_the_log_is_made(tmp_path):
+    logs = smon_agent.LogFile()
+    logs.follow(str(tmp_path / "logs" / "agent.log"), 10240, 1)
+    logs.emit(logging.makeLogRecord({"msg": "here"}))
+    logs.shut()
+    assert (tmp_path / "logs" / "agent.log").read_text() == "here\n"

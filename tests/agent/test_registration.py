@@ -59,9 +59,14 @@ def test_an_identity_that_can_not_be_one_is_not_taken(config, fake_hub, answer):
 
 def test_it_does_not_register_when_the_key_could_not_be_kept(config, fake_hub, monkeypatch):
     loaded = config({"dashboard_url": fake_hub.url})
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(smon_agent.HubError, match="could not be kept"):
-        smon_agent.register(smon_agent.Hub(loaded, lambda *_: None), loaded)
+    hub = smon_agent.Hub(loaded, lambda *_: None)
+    hub.follow(loaded.now)
+
+    def full(path, data):
+        raise OSError(28, "No space left on device")
+    monkeypatch.setattr(smon_agent, "write_atomic", full)
+    with pytest.raises(smon_agent.HubError, match="could not be kept: .*No space left"):
+        smon_agent.register(hub, loaded)
     assert fake_hub.requests == []
 
 

@@ -183,6 +183,14 @@ def test_the_ring_of_sent_samples_holds_two_days(spool, tmp_path):
     assert (files(tmp_path, "sent"), files(tmp_path)) == (names[2:], [])
 
 
+def test_a_sample_of_a_clock_that_was_ahead_does_not_keep_older_ones(spool, tmp_path):
+    names = [add(spool, stamp(hours)) for hours in (-100000, 60, 1, 49)]
+    for name in names:
+        spool.done(name)
+    spool.prune()
+    assert files(tmp_path, "sent") == [names[0], names[2]]
+
+
 def test_the_ring_of_sent_samples_is_bounded_by_bytes(spool, tmp_path, monkeypatch):
     names = [add(spool, stamp(1)) for _ in range(4)]
     monkeypatch.setattr(smon_agent, "SENT_BYTES", 2 * os.path.getsize(tmp_path / "spool" / names[0]) + 5)
@@ -211,6 +219,14 @@ def test_a_hub_that_lost_nothing_is_sent_nothing(spool, newest):
     moments = sent_ring(spool)
     said = {2: moments[2], "now": stamp(0), "seconds": moments[2][:19] + "Z"}[newest]
     assert spool.refill(said) is False and len(spool) == 0
+
+
+@pytest.mark.parametrize("newest, again", [(None, 3), ("2020-01-01T00:00:00Z", 3), ("soon", 0), ("", 0), (5, 0),
+                                           ("2020", 0), ({}, 0)])
+def test_only_a_time_says_what_a_hub_has(config, spool, newest, again):
+    sent_ring(spool)
+    smon_agent.Sender(config({}), spool, threading.Event())._heed({"newest_at": newest}, True)
+    assert len(spool) == again
 
 
 def test_a_hub_without_any_sample_is_sent_the_whole_ring(spool):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import ssl
 import sys
 from pathlib import Path
@@ -246,7 +247,7 @@ def test_the_wait_between_tries_grows_and_is_bounded(config, fake_hub, ten):
     assert max(waits[:2]) <= 0.13 and 0.7 < waits[4] < 1.01 and max(waits) <= 300 * 1.25 and min(waits[-3:]) > 299
 
 
-def test_certificates_are_read_once_for_all_connections(config, monkeypatch):
+def test_certificates_are_read_once_and_again_when_they_are_renewed(config, monkeypatch, tmp_path):
     read = []
     context = ssl.create_default_context()
     monkeypatch.setattr(ssl, "create_default_context", lambda cafile: read.append(cafile) or context)
@@ -257,9 +258,26 @@ def test_certificates_are_read_once_for_all_connections(config, monkeypatch):
     hub.follow(loaded.now)
     assert [door.connection(1).host for door in hub.doors + hub.doors] == ["one.example", "two.example"] * 2
     assert read == [None]
+    other = tmp_path / "other.pem"
+    other.write_text("")
     hub.follow(smon_agent.in_force({"dashboard_url": two, "ca_file": "other.pem"}))
     hub.doors[0].connection(1), hub.doors[1].connection(1)
-    assert read == [None, loaded.file("other.pem")]
+    assert read == [None, str(other)]
+    os.utime(str(other), (1, 1))
+    hub.doors[0].connection(1), hub.doors[1].connection(1)
+    assert read == [None, str(other), str(other)]
+
+
+def test_a_proxy_of_the_environment_that_is_none_is_said_and_costs_no_sample(config, ten, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://[")
+    monkeypatch.setenv("no_proxy", "")
+    loaded = config({"dashboard_url": "http://hub.example", "server_id": "s", "api_key": "smk_k",
+                     "proxy": "environment"})
+    sender = smon_agent.Sender(loaded, ten, smon_agent.threading.Event())
+    sender.hub.follow(loaded.now)
+    with pytest.raises(smon_agent.HubError, match="http://hub.example can not be reached: .*URL"):
+        sender.hub.call(sender.hub.bulk, "GET", "/api/ping")
+    assert sender.attempt() is False and len(ten) == 10
 
 
 def test_a_proxy_is_used_only_when_the_config_says_so(config, fake_hub, ten, monkeypatch):
