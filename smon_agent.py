@@ -317,11 +317,11 @@ class Config:
                 return
             try:
                 given = self._given()
-                lost = self._lost_identity(given)  # also what could not be saved yet
-                if lost:
-                    self.learn(lost)
-                self.unsaved = {}
-                self._load(self._given())
+                if self._lost_identity(given):  # or it could not be saved yet
+                    self.learn({})
+                else:
+                    self.unsaved = {}
+                    self._load(given)
                 self._complaint, self._taken_up = "", found
             except (ConfigError, OSError) as error:
                 if str(error) != self._complaint:
@@ -340,6 +340,7 @@ class Config:
         """Keep option values over restarts; ConfigError or OSError when that is not possible, then nothing changed."""
         with self._lock:
             given = self._given()
+            changes = changes if "server_id" in changes else {**self._lost_identity(given), **changes}
             in_force(dict(given, **changes))
             if given.get("state_dir"):
                 target, content = self._identity_path, self._identity()
@@ -350,7 +351,7 @@ class Config:
             remove(f"{target}.tmp")  # of whoever left it, with a mode of its own
             write_atomic(target, json.dumps(content, indent=2).encode() + b"\n")
             restrict_to_owner(target)
-            self._existed = True
+            self._existed, self.unsaved = bool(given or changes), {}
             self._load(self._given())
 
     def learn_identity(self, changes: dict) -> None:
@@ -362,6 +363,14 @@ class Config:
                 log.error("The key can not be saved yet, a restart would register again: %s", error)
                 self.unsaved = dict(changes)
                 vars(self.now).update(changes)
+
+    def try_saving(self) -> None:
+        """ConfigError or OSError when what a hub gives could not be kept; nothing changes."""
+        self._given()
+        os.makedirs(self.state_folder, mode=0o700, exist_ok=True)
+        path = os.path.join(self.state_folder, "identity.try")
+        write_atomic(path, b" " * TEXT_MAX)
+        remove(path)
 
     @property
     def state_folder(self) -> str:
@@ -725,16 +734,17 @@ def collect_disks(machine: Machine, options, errors: dict) -> dict:
 @functools.lru_cache(maxsize=1)
 def mounts(table: str, included: tuple, skipped: tuple) -> tuple:
     """(partitions, each device at its shortest mount point as bind mounts repeat it; listed mounts that are missing)"""
-    found = [part for part in psutil.disk_partitions(all=False)
-             if part.fstype.lower() not in SKIPPED_FILE_SYSTEMS and "cdrom" not in part.opts]
-    wanted = {os.path.abspath(os.sep), *map(os.path.normpath, included)} - {part.mountpoint for part in found}
+    listed = {os.path.normpath(re.sub("^/+", "/", path)) for path in included}
+    found = [part for part in psutil.disk_partitions(all=False) if "cdrom" not in part.opts
+             and part.fstype.lower() not in SKIPPED_FILE_SYSTEMS and not os.path.isfile(part.mountpoint)]
+    wanted = {os.path.abspath(os.sep), *listed} - {part.mountpoint for part in found}
     if wanted:  # the root of a container is no device; network mounts are taken when listed
         found += [part for part in psutil.disk_partitions(all=True) if part.mountpoint in wanted]
     once: dict = {}
-    for part in sorted(found, key=lambda part: len(part.mountpoint)):
+    for part in sorted(found, key=lambda part: (part.mountpoint not in listed, len(part.mountpoint))):
         once.setdefault(part.device if part.device.startswith("/dev/") else part.mountpoint, part)
-    missing = wanted - {os.path.abspath(os.sep), *(part.mountpoint for part in found)}
-    return [part for part in once.values()
+    missing = listed - {os.sep, *(part.mountpoint for part in found)} if os.name == "posix" else set()
+    return [part for part in sorted(once.values(), key=lambda part: len(part.mountpoint))
             if not any(fnmatch.fnmatchcase(part.mountpoint, pattern) for pattern in skipped)], sorted(missing)
 
 
@@ -953,6 +963,7 @@ class Live:
 
     def __init__(self) -> None:
         self._machine, self._cores = Machine(), psutil.cpu_times(percpu=True)
+        used_percent(self._machine, *[self._machine.cpu_times] * 2)  # the first reading under a quota
         self._frequency: tuple = (None, -math.inf)
         self._failed: set = set()
         self._counts_cost = 0.0
@@ -1594,18 +1605,10 @@ class Door:
     """The way to one address of the hub: direct, to a proxy, or through its tunnel."""
 
     def __init__(self, address: str, options: types.SimpleNamespace, file) -> None:
-        self.address, self._url, self._option = address, urlsplit(address), options.proxy
+        self.address, self._url = address, urlsplit(address)
+        self._proxy = functools.lru_cache(maxsize=1)(functools.partial(proxy_address, options.proxy, self._url))
         paths = (getattr(options, key) for key in ("ca_file", "client_cert", "client_key"))
         self._certificates = (options.verify_ssl, *(file(path) if path else None for path in paths))
-
-    @property
-    def _proxy(self):
-        return proxy_address(self._option, self._url)  # ValueError when the environment names none that can be
-
-    @property
-    def headers(self) -> dict:
-        """What a proxy of plain http wants to know; a tunnel is told when it is opened."""
-        return self._login() if self._url.scheme == "http" else {}
 
     def warn(self) -> None:
         """Say what others can do on this way."""
@@ -1616,18 +1619,19 @@ class Door:
 
     def connection(self, seconds: float) -> http.client.HTTPConnection:
         """A new connection, not yet open."""
-        url, proxy = self._url, self._proxy
+        url, proxy = self._url, self._proxy()
         host, port = (proxy.hostname, proxy.port or 80) if proxy else (str(url.hostname), url.port)
         if url.scheme == "http":
             return http.client.HTTPConnection(host, port, timeout=seconds)
         written = tuple(os.stat(path).st_mtime_ns for path in self._certificates[1:] if path)
         made = TlsConnection(host, port, seconds, tls_context(*self._certificates, written), str(url.hostname))
         if proxy:
-            made.set_tunnel(str(url.hostname), url.port or 443, self._login())
+            made.set_tunnel(str(url.hostname), url.port or 443, self.login("https"))
         return made
 
-    def _login(self) -> dict:
-        proxy = self._proxy
+    def login(self, scheme: str) -> dict:
+        """What a proxy wants to know: of plain http with each request, of https when its tunnel is opened."""
+        proxy = self._proxy() if self._url.scheme == scheme else None
         if not proxy or not proxy.username:
             return {}
         import base64
@@ -1637,7 +1641,7 @@ class Door:
     def target(self, path: str) -> str:
         """The request target: a proxy of plain http wants the whole address."""
         url, way = self._url, self._url.path.rstrip("/") + path
-        return f"{url.scheme}://{url.netloc}{way}" if self._proxy and url.scheme == "http" else way
+        return f"{url.scheme}://{url.netloc}{way}" if self._proxy() and url.scheme == "http" else way
 
 
 class Connection:
@@ -1717,11 +1721,8 @@ class Connection:
 
 
 class Hub:
-    """The hub as this agent knows it: where it is, what it can, whether it wants to be left alone.
-
-    It may have several addresses: an address that fails goes to the end of the line, and the config's first one comes
-    back to its head after a quarter to half an hour, at another moment in each agent.
-    """
+    """The hub as this agent knows it. An address that fails goes to the end of the line; the config's first one comes
+    back to its head after a quarter to half an hour, at another moment in each agent."""
 
     def __init__(self, config: Config, heed) -> None:
         self._config, self._heed = config, heed
@@ -1764,10 +1765,8 @@ class Hub:
                 self._home_at = time.monotonic() + max(wait or 0, pause)
 
     def reach(self, ask, tries: int | None = None):
-        """What `ask(door, seconds)` gives at the first address that answers; HubError when none does.
-
-        The tries together take no longer than one request may, each of them its share of what is left.
-        """
+        """What `ask(door, seconds)` gives at the first address that answers, else HubError. The tries together
+        take no longer than one request may, each of them its share of what is left."""
         late_at, line = time.monotonic() + self.options.request_timeout_seconds, self._line()[:tries]
         failed: list = []
         for door in line:
@@ -1807,7 +1806,7 @@ class Hub:
         return answer
 
     def _prepared(self, door: Door, body: bytes | None) -> tuple:
-        headers = {"User-Agent": f"smon-agent/{VERSION}", "Accept": "application/json", **door.headers}
+        headers = {"User-Agent": f"smon-agent/{VERSION}", "Accept": "application/json", **door.login("http")}
         if self.options.api_key:
             headers["Authorization"] = f"Bearer {self.options.server_id}:{self.options.api_key}"
         if body is not None:
@@ -1836,7 +1835,7 @@ def register(hub: Hub, config: Config) -> None:
     """Get an id and a key from the hub and keep them; HubError when it gives none."""
     options, address = config.now, hub.reach(hub.bulk.socket_to).getsockname()[0]
     try:
-        config.learn({})
+        config.try_saving()
     except (ConfigError, OSError) as error:
         raise HubError(f"Not registered, because the key could not be kept: {error}") from error
     body = {"hostname": clean(socket.gethostname(), 255), "ip_address": address, "os_info": os_info(),

@@ -57,3 +57,25 @@ def test_near_live_samples_know_the_limits_of_a_container(monkeypatch, tmp_path)
     sample = live.sample(30)
     assert (sample["cpu_percent"], sample["memory_percent"]) == (100.0, 50.0)
     assert (sample["memory_used"], sample["memory_available"]) == (500000, 500000)
+
+
+def test_of_two_mounts_of_a_disk_the_listed_one_is_shown(reported):
+    backup = [ROOT_DISK, Part("/dev/sdb1", "/mnt/b", "ext4", "rw"), Part("/dev/sdb1", "/srv/backup", "ext4", "rw")]
+    assert reported(backup)[0] == ["/", "/mnt/b"]
+    assert reported(backup, include_mounts=["/srv/backup"], skip_mounts=["/mnt/*"]) == (["/", "/srv/backup"], {})
+
+
+def test_a_single_file_that_is_mounted_does_not_hide_its_disk(reported, tmp_path):
+    (tmp_path / "hosts").write_text("")
+    data = str(tmp_path / "a longer path than that of the file")
+    assert reported([ROOT_DISK, Part("/dev/sdb1", str(tmp_path / "hosts"), "ext4", "rw"),
+                     Part("/dev/sdb1", data, "ext4", "rw")])[0] == ["/", data]
+
+
+def test_the_first_near_live_sample_under_a_quota_is_a_reading(monkeypatch, tmp_path):
+    monkeypatch.setattr(smon_agent, "CGROUP", str(tmp_path))
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    (tmp_path / "cpu.stat").write_text("usage_usec 4000000\n")
+    live = smon_agent.Live()
+    (tmp_path / "cpu.stat").write_text("usage_usec 9000000000\n")
+    assert live.sample(30)["cpu_percent"] == 100.0

@@ -370,6 +370,21 @@ def test_a_key_that_could_not_be_saved_is_not_for_another_hub(config, state_dir)
     assert smon_agent.Config(loaded.path).now.api_key == ""
 
 
+@pytest.mark.parametrize("state_dir", [{}, {"state_dir": "state"}])
+@pytest.mark.parametrize("url, key", [("http://hub:3000", "smk_1"), ("http://other:3000", "")])
+def test_a_setting_of_the_hub_that_comes_first_treats_the_key_alike(config, state_dir, url, key):
+    loaded = config(dict(state_dir, dashboard_url="http://hub:3000"))
+    with open(loaded.path, "w") as file:
+        file.write("half a conf")
+    loaded.learn_identity({"api_key": "smk_1", "server_id": "one"})
+    with open(loaded.path, "w") as file:
+        json.dump(dict(state_dir, dashboard_url=url), file)
+    loaded.learn({"top_processes_count": 5})
+    loaded.reload()
+    for known in (loaded, smon_agent.Config(loaded.path)):
+        assert (known.now.dashboard_url, known.now.api_key, known.now.top_processes_count) == (url, key, 5)
+
+
 def test_with_a_state_dir_a_key_that_could_not_be_saved_is_saved_later(config):
     loaded = config({"state_dir": "state"})
     with open(loaded.path, "w") as file:

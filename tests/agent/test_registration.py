@@ -70,6 +70,32 @@ def test_it_does_not_register_when_the_key_could_not_be_kept(config, fake_hub, m
     assert fake_hub.requests == []
 
 
+@pytest.mark.parametrize("content", [None, "{}"])
+def test_it_registers_without_any_config(tmp_path, fake_hub, monkeypatch, content):
+    monkeypatch.setattr(smon_agent, "OPTIONS", tuple(
+        option._replace(default=fake_hub.url) if option.key == "dashboard_url" else option
+        for option in smon_agent.OPTIONS))
+    path = tmp_path / "config.json"
+    if content:
+        path.write_text(content)
+    assert smon_agent.main([str(path), "--register"]) == 0
+    assert json.loads(path.read_text()) == {"server_id": SERVER_ID, "api_key": API_KEY}
+
+
+def test_a_refused_registration_changes_no_file(config, fake_hub, tmp_path):
+    loaded = config({"dashboard_url": fake_hub.url})
+    with open(loaded.path, "w") as file:
+        file.write('{"dashboard_url":   "%s"}' % fake_hub.url)
+    os.chmod(loaded.path, 0o640)
+    hub = smon_agent.Hub(loaded, lambda *_: None)
+    hub.follow(loaded.now)
+    fake_hub.next("/api/register", refusal(403, "Closed."))
+    with pytest.raises(smon_agent.HubError, match="Closed"):
+        smon_agent.register(hub, loaded)
+    assert stat.S_IMODE(os.stat(loaded.path).st_mode) == 0o640 and os.listdir(str(tmp_path)) == ["config.json"]
+    assert open(loaded.path).read() == '{"dashboard_url":   "%s"}' % fake_hub.url
+
+
 def test_a_registration_whose_answer_was_lost_is_not_repeated_at_once(config, fake_hub):
     loaded = config({"dashboard_url": fake_hub.url})
     hub = smon_agent.Hub(loaded, lambda *_: None)
