@@ -101,10 +101,10 @@ def pauses(monkeypatch):
     return asked
 
 
-@pytest.mark.parametrize("refused, status, tries", [(0, 0, 1), (1, 0, 2), (3, 3, 3)])
+@pytest.mark.parametrize("refused, status, tries", [(0, 0, 1), (1, 0, 2), (4, 3, 4)])
 def test_once_tries_as_often_as_configured_with_a_pause_between(here, pauses, config_path, fake_hub, refused, status,
                                                                 tries):
-    rewrite(config_path, retry_attempts=3, retry_delay_seconds=20, server_id="s", api_key="smk_1")
+    rewrite(config_path, retry_attempts=4, retry_delay_seconds=20, server_id="s", api_key="smk_1")
     fake_hub.next("/api/metrics", *[refusal(500)] * refused)
     assert here(config_path, "--once")[0] == status
     assert len(fake_hub.calls("/api/metrics")) == tries
