@@ -735,8 +735,9 @@ def collect_disks(machine: Machine, options, errors: dict) -> dict:
 def mounts(table: str, included: tuple, skipped: tuple) -> tuple:
     """(partitions, each device at its shortest mount point as bind mounts repeat it; listed mounts that are missing)"""
     listed = {os.path.normpath(re.sub("^/+", "/", path)) for path in included}
-    found = [part for part in psutil.disk_partitions(all=False) if "cdrom" not in part.opts
-             and part.fstype.lower() not in SKIPPED_FILE_SYSTEMS and not os.path.isfile(part.mountpoint)]
+    found = [part for part in psutil.disk_partitions(all=False)
+             if part.fstype.lower() not in SKIPPED_FILE_SYSTEMS and "cdrom" not in part.opts
+             and not (part.mountpoint.startswith("/etc/") and os.path.isfile(part.mountpoint))]  # as containers have
     wanted = {os.path.abspath(os.sep), *listed} - {part.mountpoint for part in found}
     if wanted:  # the root of a container is no device; network mounts are taken when listed
         found += [part for part in psutil.disk_partitions(all=True) if part.mountpoint in wanted]

@@ -65,11 +65,10 @@ def test_of_two_mounts_of_a_disk_the_listed_one_is_shown(reported):
     assert reported(backup, include_mounts=["/srv/backup"], skip_mounts=["/mnt/*"]) == (["/", "/srv/backup"], {})
 
 
-def test_a_single_file_that_is_mounted_does_not_hide_its_disk(reported, tmp_path):
-    (tmp_path / "hosts").write_text("")
-    data = str(tmp_path / "a longer path than that of the file")
-    assert reported([ROOT_DISK, Part("/dev/sdb1", str(tmp_path / "hosts"), "ext4", "rw"),
-                     Part("/dev/sdb1", data, "ext4", "rw")])[0] == ["/", data]
+def test_the_files_that_a_container_mounts_do_not_hide_its_disk(reported, monkeypatch):
+    monkeypatch.setattr(smon_agent.os.path, "isfile", "/etc/hosts".__eq__)
+    assert reported([Part("/dev/sdb1", "/etc/hosts", "ext4", "rw"), Part("/dev/sdb1", "/var/lib/data", "ext4", "rw")],
+                    [Part("overlay", "/", "overlay", "rw")])[0] == ["/", "/var/lib/data"]
 
 
 def test_the_first_near_live_sample_under_a_quota_is_a_reading(monkeypatch, tmp_path):
