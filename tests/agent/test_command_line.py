@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -142,8 +143,9 @@ def test_a_key_that_could_not_be_saved_is_no_success(config_path, fake_hub, monk
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such signal for one process.")
 def test_a_command_that_is_interrupted_ends_without_a_trace(config_path, fake_hub, tmp_path):
     fake_hub.always("/api/register", hubs.silence)
+    heeded = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it
     command = subprocess.Popen([sys.executable, AGENT, str(config_path), "--once"], stderr=subprocess.PIPE,
-                               universal_newlines=True)
+                               universal_newlines=True, preexec_fn=heeded)
     try:
         until(lambda: fake_hub.calls("/api/register"), "The registration")
         command.send_signal(signal.SIGINT)
