@@ -280,11 +280,9 @@ def restrict_to_owner(path: str) -> None:
 
 
 class Config:
-    """config.json and what was learned on top of it; `now` always holds the last good state of both.
-
-    Learned (id, key, settings from the hub) goes into config.json, or with `state_dir` into identity.json, where each
-    value stands beside the one that config.json had at the time: it holds until the operator changes that key.
-    """
+    """config.json and what was learned on top of it; `now` always holds the last good state of both. Learned (id, key,
+    settings from the hub) goes into config.json, or with `state_dir` into identity.json, where each value stands beside
+    the one that config.json had at the time: it holds until the operator changes that key."""
 
     def __init__(self, path: str) -> None:
         self.path = os.path.realpath(path)
@@ -366,7 +364,7 @@ class Config:
 
     def try_saving(self) -> None:
         """ConfigError or OSError when what a hub gives could not be kept; nothing changes."""
-        self._given()
+        in_force(self._given())
         os.makedirs(self.state_folder, mode=0o700, exist_ok=True)
         path = os.path.join(self.state_folder, "identity.try")
         write_atomic(path, b" " * TEXT_MAX)
@@ -742,10 +740,11 @@ def mounts(table: str, included: tuple, skipped: tuple) -> tuple:
     if wanted:  # the root of a container is no device; network mounts are taken when listed
         found += [part for part in psutil.disk_partitions(all=True) if part.mountpoint in wanted]
     once: dict = {}
-    for part in sorted(found, key=lambda part: (part.mountpoint not in listed, len(part.mountpoint))):
-        once.setdefault(part.device if part.device.startswith("/dev/") else part.mountpoint, part)
+    for part in sorted(found, key=lambda part: len(part.mountpoint)):
+        own = part.mountpoint in listed or not part.device.startswith("/dev/")
+        once.setdefault(part.mountpoint if own else part.device, part)
     missing = listed - {os.sep, *(part.mountpoint for part in found)} if os.name == "posix" else set()
-    return [part for part in sorted(once.values(), key=lambda part: len(part.mountpoint))
+    return [part for part in once.values()
             if not any(fnmatch.fnmatchcase(part.mountpoint, pattern) for pattern in skipped)], sorted(missing)
 
 
@@ -1452,8 +1451,7 @@ class Spool:
             self._top_up()
 
     def refill(self, newest_at: str | None) -> bool:
-        """Queue again what a hub that was restored has lost: everything sent that is newer than its newest, as fast as
-        the spool has room. At most once an hour: a hub that counts differently is not sent the same for ever."""
+        """Queue again what a hub that was restored has lost; once an hour, as one that counts oddly would never end."""
         newest = taken_text(newest_at or "")
         with self._lock:
             if not self._sent or time.monotonic() - self._refilled_at < 60 * MINUTE:
@@ -1766,8 +1764,7 @@ class Hub:
                 self._home_at = time.monotonic() + max(wait or 0, pause)
 
     def reach(self, ask, tries: int | None = None):
-        """What `ask(door, seconds)` gives at the first address that answers, else HubError. The tries together
-        take no longer than one request may, each of them its share of what is left."""
+        """What `ask(door, seconds)` gives at the first address that answers in one request's time, else HubError."""
         late_at, line = time.monotonic() + self.options.request_timeout_seconds, self._line()[:tries]
         failed: list = []
         for door in line:
@@ -1846,11 +1843,14 @@ def register(hub: Hub, config: Config) -> None:
     answer = hub.call(hub.bulk, "POST", REGISTER, json.dumps(body).encode(), proof="api_key")
     learned = {key: answer[key] for key in IDENTITY if answer.get(key)}
     try:
-        if "server_id" not in learned:
-            raise ConfigError("It names no server_id.")
+        if not {"server_id", "api_key"} <= learned.keys():
+            raise ConfigError("It names no server_id or no api_key.")
         in_force(dict(vars(options), **learned))
     except ConfigError as error:
         raise HubError(f"The hub's answer to the registration can not be used: {error}") from error
+    config.reload()
+    if set(addresses(config.now)).isdisjoint(addresses(options)):
+        raise HubError("The address of the hub was changed meanwhile; its key is for no other.")
     config.learn_identity(learned)
     log.info("Registered with %s as %s. %s", hub.doors[0].address, learned.get("server_id"),
              clean(answer.get("message") or ""))

@@ -144,8 +144,8 @@ def log_names(folder: str) -> list:
 
 EFFECTS = [  # option, what else is set, what shows it, (value, what is shown) twice
     ("top_processes_count", {}, lambda agent: len(sample_of(agent)["processes"]), (1, 1), (0, 0)),
-    ("include_mounts", {}, mountpoints, (["/mnt/one"], ["/", "/mnt/one", "/mnt/usb"]),
-     (["/mnt/two"], ["/", "/mnt/two", "/mnt/usb"])),
+    ("include_mounts", {}, mountpoints, (["/mnt/one"], ["/", "/mnt/usb", "/mnt/one"]),
+     (["/mnt/two"], ["/", "/mnt/usb", "/mnt/two"])),
     ("skip_mounts", {}, mountpoints, (["/mnt/*"], ["/"]), (["/"], ["/mnt/usb"])),
     ("monitored_services", {}, services, (["sshd"], ["sshd"]), (["nginx", "sshd"], ["nginx", "sshd"])),
     ("monitored_services", {"auto_discover_services": False}, services, (["sshd"], ["sshd"]), ([], [])),

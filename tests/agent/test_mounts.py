@@ -59,14 +59,20 @@ def test_near_live_samples_know_the_limits_of_a_container(monkeypatch, tmp_path)
     assert (sample["memory_used"], sample["memory_available"]) == (500000, 500000)
 
 
-def test_of_two_mounts_of_a_disk_the_listed_one_is_shown(reported):
+def test_a_listed_mount_stands_beside_the_first_of_its_disk(reported):
+    disk = [ROOT_DISK] + [Part("/dev/sda1", path, "btrfs", "rw") for path in ("/home", "/srv/backup", "/opt")]
+    assert reported(disk, include_mounts=["/srv/backup", "/home"])[0] == ["/", "/home", "/srv/backup"]
+    assert reported(disk, include_mounts=["/home"], skip_mounts=["/"])[0] == ["/home"]
+
+
+def test_a_listed_mount_is_shown_though_another_of_its_disk_is_left_out(reported):
     backup = [ROOT_DISK, Part("/dev/sdb1", "/mnt/b", "ext4", "rw"), Part("/dev/sdb1", "/srv/backup", "ext4", "rw")]
     assert reported(backup)[0] == ["/", "/mnt/b"]
     assert reported(backup, include_mounts=["/srv/backup"], skip_mounts=["/mnt/*"]) == (["/", "/srv/backup"], {})
 
 
 def test_the_files_that_a_container_mounts_do_not_hide_its_disk(reported, monkeypatch):
-    monkeypatch.setattr(smon_agent.os.path, "isfile", "/etc/hosts".__eq__)
+    monkeypatch.setattr(smon_agent.os.path, "isfile", lambda path: path == "/etc/hosts")
     assert reported([Part("/dev/sdb1", "/etc/hosts", "ext4", "rw"), Part("/dev/sdb1", "/var/lib/data", "ext4", "rw")],
                     [Part("overlay", "/", "overlay", "rw")])[0] == ["/", "/var/lib/data"]
 

@@ -46,7 +46,8 @@ def test_samples_wait_on_disk_until_the_machine_is_registered(start, fake_hub):
 @pytest.mark.parametrize("answer", [
     Reply(200, b"<html>"), Reply(201, {"message": "hello"}), Reply(201, {"server_id": 5, "api_key": "smk_1"}),
     Reply(201, {"server_id": "a/../b", "api_key": "smk_1"}), Reply(201, {"server_id": "a", "api_key": "two words"}),
-    Reply(201, {"server_id": "a", "api_key": "line\r\nX-Evil: 1"}), Reply(201, {"api_key": "smk_1"})])
+    Reply(201, {"server_id": "a", "api_key": "line\r\nX-Evil: 1"}), Reply(201, {"api_key": "smk_1"}),
+    Reply(201, {"server_id": "a", "api_key": ""}), Reply(201, {"server_id": "a", "api_key": None})])
 def test_an_identity_that_can_not_be_one_is_not_taken(config, fake_hub, answer):
     loaded = config({"dashboard_url": fake_hub.url})
     hub = smon_agent.Hub(loaded, lambda *_: None)
@@ -80,6 +81,32 @@ def test_it_registers_without_any_config(tmp_path, fake_hub, monkeypatch, conten
         path.write_text(content)
     assert smon_agent.main([str(path), "--register"]) == 0
     assert json.loads(path.read_text()) == {"server_id": SERVER_ID, "api_key": API_KEY}
+
+
+def test_a_key_is_not_kept_for_an_address_that_was_changed_meanwhile(config, fake_hub):
+    loaded = config({"dashboard_url": fake_hub.url})
+    hub = smon_agent.Hub(loaded, lambda *_: None)
+    hub.follow(loaded.now)
+
+    def moved(handler, request):
+        with open(loaded.path, "w") as file:
+            json.dump({"dashboard_url": "http://other:3000"}, file)
+        handler.send(fake_hub.natural(request))
+    fake_hub.next("/api/register", moved)
+    with pytest.raises(smon_agent.HubError, match="was changed meanwhile"):
+        smon_agent.register(hub, loaded)
+    assert loaded.now.api_key == "" and json.load(open(loaded.path)) == {"dashboard_url": "http://other:3000"}
+
+
+def test_it_does_not_register_with_a_config_that_a_restart_would_refuse(config, fake_hub):
+    loaded = config({"dashboard_url": fake_hub.url})
+    hub = smon_agent.Hub(loaded, lambda *_: None)
+    hub.follow(loaded.now)
+    with open(loaded.path, "w") as file:
+        json.dump({"dashboard_url": fake_hub.url, "top_processes_count": 9999}, file)
+    with pytest.raises(smon_agent.HubError, match="could not be kept: top_processes_count"):
+        smon_agent.register(hub, loaded)
+    assert fake_hub.requests == []
 
 
 def test_a_refused_registration_changes_no_file(config, fake_hub, tmp_path):

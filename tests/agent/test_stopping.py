@@ -58,7 +58,7 @@ def test_a_subject_that_hangs_does_not_hold_up_the_end(tmp_path, fake_hub):
     try:
         until(lambda: "The collector hangs." in child.log, "The first cycle")
         child.process.terminate()
-        assert child.process.wait(3) == 0
+        assert child.process.wait(5) == 0
     finally:
         child.kill9()
     assert "Stopped by SIGTERM after 1 cycles" in child.log
@@ -69,7 +69,7 @@ def test_a_hub_that_never_answers_does_not_hold_up_the_end(start, fake_hub):
     child = start(request_timeout_seconds=300, server_id="s", api_key="smk_k")
     until(lambda: fake_hub.calls("/api/metrics"), "A first request")
     child.process.terminate()
-    assert child.process.wait(3) == 0
+    assert child.process.wait(5) == 0
 
 
 @pytest.mark.parametrize("path, work", [
